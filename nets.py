@@ -1,0 +1,294 @@
+"""Small networks as flat vectors: forward, backward and forward-mode derivatives, Gaussian policies, Adam.
+
+A network is one flat vector `theta (P,)` and the description `net = (sizes, limit)`: layer widths and, when the
+output is squashed to limit * tanh(.), that limit (None: linear output).  Everything that treats parameters as a
+vector (Adam, conjugate gradient, line search, copying the clone, saving) is then plain arithmetic.
+
+Letters in shapes: B batch, N samples, P parameters, S/A observation/action dimension.
+Functions follow the dtype of their parameters: float32 in training, float64 in the tests against autograd.
+"""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import autograd.numpy as anp  # in the functions that autograd may trace; plain NumPy in all others
+import numba
+import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  (Numba's np.dot runs on SciPy's BLAS: load it before limiting it)
+from autograd import grad
+from threadpoolctl import threadpool_limits
+
+# --- threads: one place decides -------------------------------------------------------------------------------------
+
+_pool = ThreadPoolExecutor(1)
+
+
+def use_threads(n=0):
+    """Use n worker threads (0: all cores this process may run on), each with single-threaded BLAS.  -> n
+
+    The program keeps its cores busy by giving every worker a member, a chunk of rows or a chunk of
+    environments.  BLAS itself stays on one thread: its own threads fight with ours, and with other processes.
+    """
+    global _pool
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    n = n or cores
+    threadpool_limits(1, user_api="blas")
+    _pool = ThreadPoolExecutor(n)
+    return n
+
+
+def workers():
+    """How many worker threads there are."""
+    return _pool._max_workers
+
+
+def parallel(f, *columns):
+    """[f(a, b, ...) for a, b, ... in zip(*columns)] on the worker threads, in order (NumPy releases the GIL).
+
+    Not to be called from inside f: all workers could be waiting for work that none is left to do.
+    """
+    return list(_pool.map(f, *columns))
+
+
+# --- networks: flat vector <-> layers -------------------------------------------------------------------------------
+
+
+def n_params(sizes):
+    """Number of weights and biases of a network with layer widths `sizes`.  -> P"""
+    return sum((m + 1) * n for m, n in zip(sizes, sizes[1:]))
+
+
+def init_mlp(rng, sizes, out_scale=1.0):
+    """Random weights ~ N(0, 2/fan_in) (He et al., arXiv:1502.01852, Eq. (10)), biases 0.  -> theta (P,) float32
+
+    The output layer is scaled by `out_scale`, so that a new network can start near zero.
+    """
+    theta = np.zeros(n_params(sizes), np.float32)
+    pairs = layers(theta, sizes)
+    for W, _ in pairs:
+        W[:] = rng.standard_normal(W.shape) * np.sqrt(2.0 / len(W))
+    pairs[-1][0][:] *= out_scale
+    return theta
+
+
+def layers(theta, sizes):
+    """theta (P,) -> ((W (m, n), b (n,)), ...), one pair per layer; views, no copy.
+
+    theta may be longer (a policy carries its log_std behind the weights): the rest is not looked at.
+    """
+    pairs, i = [], 0
+    for m, n in zip(sizes, sizes[1:]):
+        pairs.append((theta[i : i + m * n].reshape((m, n)), theta[i + m * n : i + m * n + n]))
+        i += m * n + n
+    return tuple(pairs)
+
+
+def mlp(theta, x, sizes, limit=None):
+    """Multilayer perceptron with ReLU, output linear or limit * tanh(.).  x (B, sizes[0]) -> (B, sizes[-1])"""
+    *hidden, (W, b) = layers(theta, sizes)
+    for V, c in hidden:
+        x = anp.maximum(anp.dot(x, V) + c, 0)
+    y = anp.dot(x, W) + b
+    return y if limit is None else limit * anp.tanh(y)
+
+
+def mlp_tape(theta, x, sizes, limit=None):
+    """What `mlp` computes, with everything its derivatives need.  -> [x, hidden_1, ..., output], each (B, width)"""
+    *hidden, (W, b) = layers(theta, sizes)
+    tape = [x]
+    for V, c in hidden:
+        h = tape[-1] @ V
+        h += c
+        tape.append(np.maximum(h, 0, out=h))
+    y = tape[-1] @ W + b
+    return tape + [y if limit is None else limit * np.tanh(y)]
+
+
+def mlp_vjp(theta, tape, g, sizes, limit=None):
+    """Backward by hand: sum over rows of g^T (d mlp / d theta).  g (B, sizes[-1]) -> (P,)
+
+    Rumelhart, Hinton & Williams 1986; vector-Jacobian product of the network at `tape`.
+    """
+    out = np.empty(n_params(sizes), theta.dtype)
+    g = _through_squash(tape[-1], g, limit)
+    steps = list(zip(layers(theta, sizes), layers(out, sizes), tape))
+    for i, ((W, _), (gW, gb), h) in reversed(list(enumerate(steps))):
+        np.dot(h.T, g, out=gW)
+        gb[:] = g.sum(axis=0)
+        if i > 0:
+            g = g @ W.T
+            g *= h > 0  # the ReLU that made h
+    return out
+
+
+def mlp_jvp(theta, tape, v, sizes, limit=None):
+    """Forward mode by hand: directional derivative of the output along v.  v (P,) -> (B, sizes[-1])
+
+    Pearlmutter's R-operator (Neural Computation 6, 1994) applied to the forward pass at `tape`.
+    """
+    d = None  # derivative of the current layer's input; the data do not depend on theta
+    for (W, _), (vW, vb), h, y in zip(layers(theta, sizes), layers(v, sizes), tape, tape[1:]):
+        dy = h @ vW
+        dy += vb
+        if d is not None:
+            dy += d @ W
+        d = dy
+        if y is not tape[-1]:
+            d *= y > 0
+    return _through_squash(tape[-1], d, limit)
+
+
+def _through_squash(y, g, limit):
+    """g times the derivative of limit * tanh(.) where it is y: limit * (1 - tanh^2) = limit - y^2 / limit."""
+    return g if limit is None else g * (limit - y * y / limit)
+
+
+# --- regression: the loss of the dynamics models, of cloning and of the value function ------------------------------
+
+
+def squared_error(theta, x, y, sizes, limit=None):
+    """Mean over rows of 1/2 |y - mlp(x)|^2, summed over outputs.  x (B, m), y (B, n) -> scalar"""
+    return anp.sum((mlp(theta, x, sizes, limit) - y) ** 2) / (2 * len(x))
+
+
+def squared_error_grad(theta, x, y, sizes, limit=None, gradients="hand"):
+    """Loss and gradient of `squared_error`, by hand or by autograd.  -> scalar, (P,)"""
+    if y.shape != (len(x), sizes[-1]):
+        raise ValueError(f"squared_error_grad: y is {y.shape}, the network's output ({len(x)}, {sizes[-1]})")
+    if gradients == "autograd":
+        return squared_error(theta, x, y, sizes, limit), grad(squared_error)(theta, x, y, sizes, limit)
+    tape = mlp_tape(theta, x, sizes, limit)
+    error = tape[-1] - y
+    loss = np.sum(error * error, dtype=np.float64) / (2 * len(x))
+    error /= len(x)
+    return loss, mlp_vjp(theta, tape, error, sizes, limit)
+
+
+def mean_loss(theta, x, y, sizes, limit=None, chunk=2500):
+    """`squared_error` of many rows, a cache-sized chunk at a time.  -> scalar"""
+    pieces = ((x[i : i + chunk], y[i : i + chunk]) for i in range(0, len(x), chunk))
+    return sum(float(squared_error(theta, a, b, sizes, limit)) * len(a) for a, b in pieces) / len(x)
+
+
+class Adam(NamedTuple):
+    """First and second moment of the gradient, m and v (P,), and the number of steps taken."""
+
+    m: np.ndarray
+    v: np.ndarray
+    t: int = 0
+
+
+def adam_init(theta):
+    """Zero moments shaped like theta (P,).  -> Adam"""
+    return Adam(np.zeros_like(theta), np.zeros_like(theta))
+
+
+def adam(theta, g, state, lr, b1=0.9, b2=0.999, eps=1e-8):
+    """One step of Algorithm 1 of arXiv:1412.6980, *in place* on theta (P,) and the moments.  -> Adam
+
+    In place because this is the inner loop of every fit: a fused pass costs a tenth of fresh arrays.
+    """
+    if not theta.shape == g.shape == state.m.shape == (theta.size,):  # the kernel does not check its bounds
+        raise ValueError(f"adam: theta {theta.shape}, g {g.shape} and moments {state.m.shape} must be one (P,)")
+    t = state.t + 1
+    f = theta.dtype.type  # float32 stays float32 inside the kernel
+    rate, eps = lr * np.sqrt(1 - b2**t) / (1 - b1**t), eps * np.sqrt(1 - b2**t)
+    _adam(theta, g, state.m, state.v, f(rate), f(b1), f(1 - b1), f(b2), f(1 - b2), f(eps))
+    return state._replace(t=t)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _adam(theta, g, m, v, rate, b1, c1, b2, c2, eps):
+    for i in range(theta.size):
+        m[i] = b1 * m[i] + c1 * g[i]
+        v[i] = b2 * v[i] + c2 * g[i] * g[i]
+        theta[i] -= rate * m[i] / (np.sqrt(v[i]) + eps)
+
+
+def minibatches(rng, n, batch):
+    """The rows 0..n-1 in a new random order, in pieces of `batch` (the last may be shorter).  -> index arrays"""
+    order = rng.permutation(n)
+    for i in range(0, n, batch):
+        yield order[i : i + batch]
+
+
+# --- normalisation --------------------------------------------------------------------------------------------------
+
+
+class Normalizer(NamedTuple):
+    """Mean and standard deviation per dimension, (S,) float64, of `count` rows; calling it normalises."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    count: float = 0.0
+
+    @property
+    def scale(self):
+        """What to divide by: std, or 1 in a dimension that never changes.  -> (S,) float64"""
+        return np.where(self.std < 1e-6, 1.0, self.std)
+
+    @classmethod
+    def fit(cls, x):
+        """Statistics of the rows of x (N, S)."""
+        mean = np.mean(x, axis=0, dtype=np.float64)
+        return cls(mean, np.sqrt(np.mean((x - mean) ** 2, axis=0, dtype=np.float64)), float(len(x)))
+
+    def merge(self, x):
+        """Statistics after seeing the rows of x (N, S) too: Chan, Golub & LeVeque 1979, pairwise update."""
+        new = Normalizer.fit(x)
+        n = self.count + new.count
+        shift, w = new.mean - self.mean, new.count / n
+        var = (1 - w) * self.std**2 + w * new.std**2 + w * (1 - w) * shift**2
+        return Normalizer(self.mean + w * shift, np.sqrt(var), n)
+
+    def __call__(self, x):
+        """(x - mean) / std in the dtype of x.  (..., S) -> (..., S)"""
+        return (x - self.mean.astype(x.dtype)) / self.scale.astype(x.dtype)
+
+    def undo(self, x):
+        """x * std + mean in the dtype of x: the inverse.  (..., S) -> (..., S)"""
+        return x * self.scale.astype(x.dtype) + self.mean.astype(x.dtype)
+
+
+# --- diagonal Gaussian policies -------------------------------------------------------------------------------------
+
+
+def split(theta, sizes):
+    """Policy vector -> (mu network part (P - A,), log_std (A,)): the standard deviations stand behind the weights."""
+    return theta[: -sizes[-1]], theta[-sizes[-1] :]
+
+
+def log_prob(act, mu, log_std):
+    """Log-density of a diagonal Gaussian [nats], summed over actions.  act, mu (B, A), log_std (A,) -> (B,)"""
+    z = (act - mu) * anp.exp(-log_std)
+    return -0.5 * anp.sum(z * z, axis=1) - anp.sum(log_std) - 0.5 * math.log(2 * math.pi) * mu.shape[1]
+
+
+def kl_gauss(mu_old, log_std_old, mu, log_std):
+    """KL(old || new) of diagonal Gaussians [nats], summed over actions.  mu (B, A), log_std (A,) -> (B,)"""
+    z = (anp.exp(2 * log_std_old) + (mu_old - mu) ** 2) / (2 * anp.exp(2 * log_std))
+    return anp.sum(log_std - log_std_old + z - 0.5, axis=1)
+
+
+def entropy(log_std):
+    """Differential entropy of a diagonal Gaussian [nats].  log_std (A,) -> scalar"""
+    return np.sum(log_std + 0.5 * math.log(2 * math.pi * math.e), dtype=np.float64)
+
+
+class Policy(NamedTuple):
+    """A policy that can act: parameters, the normaliser of its observations, and its network (sizes, limit)."""
+
+    theta: np.ndarray
+    norm: Normalizer
+    net: tuple
+
+    def mean(self, obs, rng=None):
+        """The action without noise, for each row.  obs (B, S) -> (B, A)"""
+        return mlp(self.theta, self.norm(obs), *self.net)
+
+    def sample(self, obs, rng):
+        """An action drawn from the policy, not clipped.  obs (B, S) -> (B, A)"""
+        mu, log_std = self.mean(obs), split(self.theta, self.net[0])[1]
+        return mu + np.exp(log_std) * rng.standard_normal(mu.shape, np.float32)
