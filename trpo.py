@@ -1,0 +1,308 @@
+"""Trust region policy optimisation (Schulman et al., arXiv:1502.05477) for diagonal-Gaussian policies.
+
+The first three functions are general: they know no network and no reinforcement learning.  `step` is the summit.
+Two derivatives of the mean action are all that the policy's network has to offer: J v (`mlp_jvp`) and J^T g
+(`mlp_vjp`).  With `gradients="autograd"` neither is used and autograd differentiates the two scalar functions
+`surrogate` and `mean_kl`.
+
+Letters in shapes: T time, B batch, N rows (T*B), P parameters, S/A observation/action dimension.
+"""
+
+from typing import NamedTuple
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import grad
+from numba import njit
+
+import nets
+
+CHUNK = 2500  # rows worked on at a time: their activations (2500 x 200 float32 = 2 MB) stay in cache
+
+
+# --- three solvers that know no policy ------------------------------------------------------------------------------
+
+
+def gae(rew, val, next_val, terminated, truncated, gamma, lam):
+    """Generalised advantage estimation, Eq. (16) of arXiv:1506.02438.  All (T, B) -> (T, B), unit of reward.
+
+    `next_val` is the value of the state that the step led to, not of row t+1: after a restart they differ.
+    Termination stops bootstrapping; termination and truncation stop the sum.  The last row always bootstraps.
+    """
+    if len({x.shape for x in (rew, val, next_val, terminated, truncated)}) != 1 or rew.ndim != 2:
+        raise ValueError("gae: rew, val, next_val, terminated and truncated must all have one shape (T, B)")
+    if not terminated.dtype == truncated.dtype == bool:
+        raise ValueError("gae: terminated and truncated must be bool")
+    td = rew + gamma * np.where(terminated, 0.0, next_val) - val
+    return _discounted_sum(td.astype(np.float64), terminated | truncated, gamma * lam)
+
+
+@njit(cache=True)
+def _discounted_sum(td, ended, decay):
+    adv = td.copy()
+    for t in range(len(td) - 2, -1, -1):
+        for b in range(td.shape[1]):
+            if not ended[t, b]:
+                adv[t, b] += decay * adv[t + 1, b]
+    return adv
+
+
+def conjugate_gradient(product, b, iters=10, tol=1e-10):
+    """Solve A x = b for symmetric positive definite A, given only v -> A v.  b (P,) -> x (P,), |A x - b| / |b|
+
+    Hestenes & Stiefel 1952; arXiv:1502.05477, appendix C.  float64 throughout: float32 dot products of long
+    vectors would spoil conjugacy.
+    """
+    x, r = np.zeros(b.shape), np.array(b, np.float64)
+    p, rr = r.copy(), r @ r  # copy: r changes below
+    bb = rr
+    for _ in range(iters):
+        if rr <= tol * tol * bb:
+            break
+        z = product(p)
+        step_length = rr / (p @ z)
+        x += step_length * p
+        r -= step_length * z
+        rr, rr_old = r @ r, rr
+        p = r + (rr / rr_old) * p
+    return x, float(np.sqrt(rr / bb)) if bb != 0 else 0.0
+
+
+def line_search(evaluate, full_step, expected, max_kl, backtrack=0.8, max_backtracks=15, accept_ratio=0.1):
+    """Longest shrunken step that improves and stays in the trust region: arXiv:1502.05477, appendix C.
+
+    `evaluate(step) -> (improvement, kl)`; full_step (P,); `expected` is the improvement that the gradient predicts
+    for the full step.  Accepted is the first backtrack^k * full_step with kl <= max_kl and at least `accept_ratio`
+    of the predicted improvement.  -> step (P,) (zeros when none is), improvement, kl, backtracks, accepted
+    """
+    for k in range(max_backtracks + 1):
+        fraction = backtrack**k
+        improvement, kl = evaluate(fraction * full_step)
+        # written so that NaN is refused
+        if kl <= max_kl and improvement > 0 and improvement >= accept_ratio * fraction * expected:
+            return fraction * full_step, improvement, kl, k, True
+    return np.zeros_like(full_step), 0.0, 0.0, max_backtracks, False
+
+
+# --- the trust-region problem of a Gaussian policy ------------------------------------------------------------------
+
+
+class Rows(NamedTuple):
+    """What one update needs of each row: normalised obs (N, S), act (N, A), advantage (N,) and the policy's mean
+    action when it acted, mu (N, A); its log_std (A,) is shared."""
+
+    obs: np.ndarray
+    act: np.ndarray
+    adv: np.ndarray
+    mu: np.ndarray
+    log_std: np.ndarray
+
+    def chunks(self, size=None):
+        """The same rows in pieces of at most `size` (CHUNK)."""
+        size = size or CHUNK
+        for i in range(0, len(self.obs), size):
+            yield Rows(*(column[i : i + size] for column in self[:4]), self.log_std)
+
+
+def surrogate(theta, rows, net):
+    """Importance-weighted advantage, the objective of Eq. (14) of arXiv:1502.05477, summed over rows.  -> scalar"""
+    theta_mu, log_std = nets.split(theta, net[0])
+    mu = nets.mlp(theta_mu, rows.obs, *net)
+    old = nets.log_prob(rows.act, rows.mu, rows.log_std)
+    return anp.sum(anp.exp(nets.log_prob(rows.act, mu, log_std) - old) * rows.adv)
+
+
+def kl_sum(theta, rows, net):
+    """KL(old policy || policy), the constraint of Eq. (14) of arXiv:1502.05477, summed over rows [nats].  -> scalar"""
+    theta_mu, log_std = nets.split(theta, net[0])
+    return anp.sum(nets.kl_gauss(rows.mu, rows.log_std, nets.mlp(theta_mu, rows.obs, *net), log_std))
+
+
+def surrogate_grad(theta, rows, tape, net):
+    """Gradient of `surrogate` by hand where the policy is still the old one (every ratio is 1).  -> (P,)"""
+    _, log_std = nets.split(theta, net[0])
+    z = (rows.act - rows.mu) * np.exp(-log_std)
+    d_mu = rows.adv[:, None] * z * np.exp(-log_std)
+    d_log_std = np.sum(rows.adv[:, None] * (z * z - 1), axis=0)
+    return np.concatenate([nets.mlp_vjp(theta, tape, d_mu, *net), d_log_std])
+
+
+def fisher_vector(theta, tape, v, net):
+    """Fisher information times v by hand, J^T M J v, summed over rows: arXiv:1502.05477, appendix C.1.  v (P,) -> (P,)
+
+    M is the metric of the Gaussian: 1/sigma^2 for the mean, 2 for log sigma.  At the old policy this is exactly the
+    Hessian of `kl_sum`: the part of the Hessian with second derivatives of mu is multiplied by d kl / d mu = 0.
+    """
+    v_mu, v_log_std = nets.split(v, net[0])
+    _, log_std = nets.split(theta, net[0])
+    d_mu = nets.mlp_jvp(theta, tape, v_mu, *net) * np.exp(-2 * log_std)
+    return np.concatenate([nets.mlp_vjp(theta, tape, d_mu, *net), 2 * len(d_mu) * v_log_std])
+
+
+def _mean(f, chunks, n):
+    """Sum of f over chunks (on the worker threads, added in order in float64), divided by the number of rows n."""
+    return sum(np.asarray(y, np.float64) for y in nets.parallel(f, chunks)) / n
+
+
+def policy_gradient(theta, rows, net, gradients="hand"):
+    """Gradient of the mean of `surrogate` at the old policy, by hand or by autograd.  -> (P,) float64"""
+    if gradients == "autograd":
+        return grad(surrogate)(theta, rows, net).astype(np.float64) / len(rows.obs)
+    return _mean(
+        lambda c: surrogate_grad(theta, c, nets.mlp_tape(theta, c.obs, *net), net), rows.chunks(), len(rows.obs)
+    )
+
+
+def fisher_product(theta, rows, net, gradients="hand"):
+    """The function v -> F v, mean over rows, by hand or as Hessian of `kl_sum` by autograd.  v (P,) -> (P,) float64"""
+    n, dtype = len(rows.obs), theta.dtype
+    if gradients == "autograd":
+        kl_grad = grad(kl_sum)
+        hessian_vector = grad(lambda t, v: anp.dot(kl_grad(t, rows, net), v))
+        return lambda v: hessian_vector(theta, v.astype(dtype)).astype(np.float64) / n
+    tapes = nets.parallel(lambda c: nets.mlp_tape(theta, c.obs, *net), rows.chunks())
+    return lambda v: _mean(lambda tape: fisher_vector(theta, tape, v.astype(dtype), net), tapes, n)
+
+
+def step(theta, rows, net, cfg, rng):
+    """One conservative step: maximise the surrogate subject to mean KL <= target_kl, Eq. (14) of arXiv:1502.05477.
+
+    Solves (F + damping) x = g by conjugate gradient on a random share `fisher_rows` of the rows, scales x so that
+    x^T (F + damping) x / 2 = target_kl (appendix C; the damping keeps it inside the trust region) and backtracks.
+    theta (P,), rows `Rows` -> theta (P,), info
+    """
+    n, dtype = len(rows.obs), theta.dtype
+    free = np.ones(len(theta))
+    if not cfg.learn_std:
+        free[-net[0][-1] :] = 0.0  # a fixed log_std neither moves nor bends the trust region
+    some = rng.choice(n, max(1, round(cfg.fisher_rows * n)), replace=False) if cfg.fisher_rows < 1 else slice(None)
+    product = fisher_product(theta, Rows(*(column[some] for column in rows[:4]), rows.log_std), net, cfg.gradients)
+    damped = lambda v: free * product(free * v) + cfg.cg_damping * v
+
+    g = free * policy_gradient(theta, rows, net, cfg.gradients)
+    x, residual = conjugate_gradient(damped, g, cfg.cg_iters)
+    full_step = x * np.sqrt(2 * cfg.target_kl / max(x @ damped(x), 1e-30))
+    before = float(np.mean(rows.adv, dtype=np.float64))  # the surrogate at theta: every ratio is 1
+
+    def evaluate(part):
+        new = theta + part.astype(dtype)
+        gain = _mean(lambda c: surrogate(new, c, net), rows.chunks(), n) - before
+        return float(gain), float(_mean(lambda c: kl_sum(new, c, net), rows.chunks(), n))
+
+    part, gain, kl, backtracks, accepted = line_search(
+        evaluate, full_step, g @ full_step, cfg.target_kl, cfg.backtrack, cfg.max_backtracks, cfg.accept_ratio
+    )
+    info = {"surrogate_gain": gain, "kl": kl, "backtracks": backtracks, "accepted": accepted, "cg_residual": residual}
+    return theta + part.astype(dtype), info
+
+
+# --- value functions ------------------------------------------------------------------------------------------------
+
+
+class Critic(NamedTuple):
+    """A value function: parameters psi and, for the network, Adam's moments (None: linear)."""
+
+    psi: np.ndarray
+    moments: nets.Adam | None = None
+
+
+def features(obs, time):
+    """Linear baseline's features [clip(o, +-10), o^2, t/100, (t/100)^2, (t/100)^3, 1] of normalised observations.
+
+    Duan et al., arXiv:1604.06778, section 3.  obs (N, S), time (N,) [steps] -> (N, 2S + 4) float64
+    """
+    o, t = np.clip(obs, -10, 10).astype(np.float64), time[:, None] / 100.0
+    return np.concatenate([o, o * o, t, t**2, t**3, np.ones_like(t)], axis=1)
+
+
+def new_critic(rng, obs_dim, cfg):
+    """A value function that is zero everywhere (linear) or nearly so (network of widths `value_hidden`).  -> Critic"""
+    if cfg.value == "linear":
+        return Critic(np.zeros(2 * obs_dim + 4))
+    psi = nets.init_mlp(rng, (obs_dim, *cfg.value_hidden, 1), out_scale=0.01)
+    return Critic(psi, nets.adam_init(psi))
+
+
+def value(critic, obs, time, cfg):
+    """Discounted value of each row.  obs (N, S) normalised, time (N,) [steps] -> (N,), unit of reward
+
+    The network predicts (1 - gamma) V, an average reward, so that its output is of order 1 for any gamma.
+    """
+    if critic.moments is None:
+        return features(obs, time) @ critic.psi
+    sizes = (obs.shape[1], *cfg.value_hidden, 1)
+    chunks = [obs[i : i + CHUNK] for i in range(0, len(obs), CHUNK)]
+    out = nets.parallel(lambda o: nets.mlp(critic.psi, o, sizes)[:, 0], chunks)
+    return np.concatenate(out).astype(np.float64) / (1 - cfg.gamma)
+
+
+def fit_value(critic, obs, time, target, cfg, rng):
+    """Regress the value on `target` (N,): ridge least squares, or `value_epochs` epochs of Adam.  -> Critic"""
+    if critic.moments is None:
+        X = features(obs, time)
+        return Critic(np.linalg.solve(X.T @ X + 1e-5 * np.eye(X.shape[1]), X.T @ target))
+    psi, m, v = critic.psi.copy(), critic.moments.m.copy(), critic.moments.v.copy()
+    moments, sizes = nets.Adam(m, v, critic.moments.t), (obs.shape[1], *cfg.value_hidden, 1)
+    y = ((1 - cfg.gamma) * target[:, None]).astype(psi.dtype)
+    for _ in range(cfg.value_epochs):
+        for i in nets.minibatches(rng, len(obs), cfg.value_batch):
+            _, g = nets.squared_error_grad(psi, obs[i], y[i], sizes, None, cfg.gradients)
+            moments = nets.adam(psi, g, moments, cfg.value_lr)
+    return Critic(psi, moments)
+
+
+def explained_variance(prediction, target):
+    """1 - Var(target - prediction) / Var(target): 1 is perfect, 0 no better than a constant.  (N,), (N,) -> scalar"""
+    spread = np.var(target, dtype=np.float64)
+    return float(1 - np.var(target - prediction, dtype=np.float64) / spread) if spread > 0 else 0.0
+
+
+# --- one policy update, from paths to a new policy and a new value function -----------------------------------------
+
+
+class Paths(NamedTuple):
+    """On-policy rows, all (T, B, ...): time runs down, paths stand side by side and restart in place.
+
+    act is as sampled (not clipped); time counts the steps since the path's start; rew is per step.
+    """
+
+    obs: np.ndarray
+    act: np.ndarray
+    rew: np.ndarray
+    next_obs: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    time: np.ndarray
+
+
+def sample_paths(env, policy, steps, rng):
+    """Go on for `steps` steps with a Policy in an envs.TaskVectorEnv.  -> Paths (steps, B), ended returns"""
+    columns, returns, obs = [], [], env.obs.copy()
+    for _ in range(steps):
+        time, action = env.elapsed.copy(), policy.sample(obs, rng)
+        new_obs, rew, terminated, truncated, infos = env.step(action)
+        columns.append((obs, action, rew, infos.get("final_obs", new_obs), terminated, truncated, time))
+        returns.extend(infos.get("episode_returns", ()))
+        obs = new_obs
+    return Paths(*(np.stack(column) for column in zip(*columns))), returns
+
+
+def improve(theta, critic, paths, norm, net, cfg, rng):
+    """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy by TRPO".
+
+    Advantages use the value function of before these paths, so that it cannot explain away their noise.
+    theta (P,), critic -> theta (P,), critic, info
+    """
+    T, B = paths.rew.shape
+    flat = lambda x: x.reshape(T * B, *x.shape[2:])
+    obs, time = norm(flat(paths.obs)), flat(paths.time)
+    val = value(critic, obs, time, cfg).reshape(T, B)
+    next_val = value(critic, norm(flat(paths.next_obs)), time + 1, cfg).reshape(T, B)
+    adv = gae(paths.rew, val, next_val, paths.terminated, paths.truncated, cfg.gamma, cfg.lam)
+    target = flat(adv + val)
+    adv = flat((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
+    mu = nets.mlp(theta, obs, *net)
+    rows = Rows(obs, flat(paths.act), adv, mu, nets.split(theta, net[0])[1])
+    theta, info = step(theta, rows, net, cfg, rng)
+    info["explained_variance"] = explained_variance(flat(val), target)
+    return theta, fit_value(critic, obs, time, target, cfg, rng), info
