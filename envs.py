@@ -1,0 +1,473 @@
+"""The real world: six tasks, their Gymnasium environments, data collection, evaluation and dataset files.
+
+A task is data: sizes, reward, healthy box, reset noise.  The same reward function and the same box serve the
+simulator here and the imagined world in bremen.py.
+
+Letters in shapes: B batch, N samples, T time, E episodes, S/A observation/action dimension; `...` any leading shape.
+"""
+
+import json
+import os
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+
+class Batch(NamedTuple):
+    """Transitions.  obs, next_obs (N, S), act (N, A) as applied (clipped), rew (N,), terminated, truncated (N,) bool.
+
+    next_obs is stored, never derived from obs[i + 1]: behind the last row of an episode stands another episode.
+    """
+
+    obs: np.ndarray
+    act: np.ndarray
+    rew: np.ndarray
+    next_obs: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+    def episode_starts(self):
+        """True where an episode begins.  -> (N,) bool"""
+        ended = self.terminated | self.truncated
+        return np.concatenate([[True], ended[:-1]])
+
+
+def episode_returns(batch):
+    """Undiscounted return and length of every complete episode in a batch.  -> (E,) reward, (E,) steps"""
+    ends = np.flatnonzero(batch.terminated | batch.truncated) + 1
+    sums = np.concatenate([[0.0], np.cumsum(batch.rew, dtype=np.float64)[ends - 1]])
+    return np.diff(sums), np.diff(np.concatenate([[0], ends]))
+
+
+# --- the six tasks: rewards, healthy boxes, table -------------------------------------------------------------------
+
+
+def run_reward(obs, act, next_obs):
+    """half_cheetah: forward velocity before the step [m/s] - 0.1 |a|^2.  (..., S), (..., A), (..., S) -> (...)"""
+    return obs[..., 8] - 0.1 * np.sum(act * act, axis=-1)
+
+
+def clipped_run_reward(obs, act, next_obs):
+    """cheetah_run: forward velocity before the step as a share of 10 m/s, in [0, 1].  -> (...)"""
+    return np.clip(obs[..., 8] / 10, 0, 1)
+
+
+def ant_reward(obs, act, next_obs):
+    """ant: forward velocity before the step [m/s], +1 per step, minus control and height costs.  -> (...)"""
+    return obs[..., 13] - 0.1 * np.sum(act * act, axis=-1) + 1 - 3 * (obs[..., 0] - 0.57) ** 2
+
+
+def hopper_reward(obs, act, next_obs):
+    """hopper: forward velocity after the step [m/s] + 1 - 0.001 |a|^2.  -> (...)"""
+    return next_obs[..., 5] + 1 - 1e-3 * np.sum(act * act, axis=-1)
+
+
+def walker_reward(obs, act, next_obs):
+    """walker2d: forward velocity after the step [m/s] + 1 - 0.001 |a|^2.  -> (...)"""
+    return next_obs[..., 8] + 1 - 1e-3 * np.sum(act * act, axis=-1)
+
+
+def pendulum_reward(obs, act, next_obs):
+    """pendulum: -(angle^2 + 0.1 speed^2 + 0.001 torque^2), before the step; angle 0 is upright.  -> (...)"""
+    angle = np.arctan2(obs[..., 1], obs[..., 0])
+    return -(angle**2 + 0.1 * obs[..., 2] ** 2 + 1e-3 * np.sum(act * act, axis=-1))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One environment as data.  low, high (S,): the open healthy box; reset noise is [m, rad] and [m/s, rad/s]."""
+
+    name: str
+    env_id: str
+    obs_dim: int
+    act_dim: int
+    reward: Callable  # (obs, act, next_obs) -> rew
+    low: np.ndarray
+    high: np.ndarray
+    act_limit: float = 1.0  # actions lie in [-act_limit, act_limit]
+    max_steps: int = 1000  # time limit of an episode [steps]
+    xml: str | None = None  # one of Gymnasium's MuJoCo files; None: the pendulum
+    frame_skip: int = 1  # simulator steps per action
+    dt: float = 0.05  # time between two observations [s]
+    hidden: int = 1  # leading coordinates (position in the plane) that the observation leaves out
+    uniform_reset: float | None = None  # half-width on positions and velocities; None: 0.1 uniform, 0.1 normal
+
+    def healthy(self, obs):
+        """True where every entry of obs (..., S) lies strictly inside the box; NaN and infinity never do.  -> (...)"""
+        return np.all((self.low < obs) & (obs < self.high), axis=-1)
+
+    def clip(self, act):
+        """The action that the environment applies, float32.  (..., A) -> (..., A)"""
+        return np.clip(np.asarray(act, np.float32), -self.act_limit, self.act_limit)
+
+    def random_action(self, obs, rng):
+        """Uniform random actions.  obs (B, S) -> (B, A)"""
+        return rng.uniform(-self.act_limit, self.act_limit, (len(obs), self.act_dim))
+
+    def sim(self, threads=1):
+        """The physics of this task for many robots at once, on that many threads."""
+        return PendulumSim(self) if self.xml is None else MujocoSim(self, threads)
+
+
+def _box(obs_dim, bounds=()):
+    """Healthy box from (first, last + 1, low, high) rows; all else is unbounded.  -> low, high (S,) float32"""
+    low, high = np.full(obs_dim, -np.inf, np.float32), np.full(obs_dim, np.inf, np.float32)
+    for first, last, lo, hi in bounds:
+        low[first:last], high[first:last] = lo, hi
+    return low, high
+
+
+_INF = np.inf
+_HOPPER = _box(11, [(1, 11, -100, 100), (0, 1, 0.7, _INF), (1, 2, -0.2, 0.2)])
+_WALKER = _box(17, [(0, 1, 0.8, 2.0), (1, 2, -1.0, 1.0)])
+_CHEETAH = dict(xml="half_cheetah.xml", frame_skip=5, dt=0.05)
+_LEGGED = dict(frame_skip=4, dt=0.008, uniform_reset=0.005)
+TASKS = {
+    task.name: task
+    for task in (
+        Task("ant", "bremen/Ant-v0", 27, 8, ant_reward, *_box(27), xml="ant.xml", frame_skip=5, hidden=2),
+        Task("half_cheetah", "bremen/HalfCheetah-v0", 17, 6, run_reward, *_box(17), **_CHEETAH),
+        Task("cheetah_run", "bremen/CheetahRun-v0", 17, 6, clipped_run_reward, *_box(17), **_CHEETAH),
+        Task("hopper", "bremen/Hopper-v0", 11, 3, hopper_reward, *_HOPPER, xml="hopper.xml", **_LEGGED),
+        Task("walker2d", "bremen/Walker2d-v0", 17, 6, walker_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
+        Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), act_limit=2.0, max_steps=200),
+    )
+}
+
+
+# --- physics: many robots at once -----------------------------------------------------------------------------------
+
+
+class MujocoSim:
+    """B robots of one task; a state is [qpos, qvel] (n,) float64 and decides everything that follows."""
+
+    def __init__(self, task, threads=1):
+        import mujoco
+        import mujoco.rollout
+
+        self.task = task
+        assets = Path(gym.__file__).parent / "envs" / "mujoco" / "assets"
+        with warnings.catch_warnings():  # Gymnasium's half_cheetah.xml uses a deprecated attribute
+            warnings.simplefilter("ignore")
+            self.model = mujoco.MjSpec.from_file(str(assets / task.xml)).compile()
+        self.n = self.model.nq + self.model.nv
+        self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
+        self.pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
+
+    def initial(self, rng):
+        """A random initial state, drawn from `rng` (a numpy Generator).  -> (n,)"""
+        nq, nv, width = self.model.nq, self.model.nv, self.task.uniform_reset
+        qpos = self.model.qpos0 + rng.uniform(-(width or 0.1), width or 0.1, nq)
+        qvel = rng.uniform(-width, width, nv) if width else 0.1 * rng.standard_normal(nv)
+        return np.concatenate([qpos, qvel])
+
+    def advance(self, state, act):
+        """The states after holding act (B, A) for `frame_skip` simulator steps.  state (B, n) -> (B, n)"""
+        full = np.pad(state, ((0, 0), (1, 0)))  # MuJoCo's full physics state begins with the time
+        control = np.repeat(np.asarray(act, np.float64)[:, None], self.task.frame_skip, axis=1)
+        warmstart = np.zeros((len(state), self.model.nv))  # no hidden memory from one step to the next
+        after, _ = self.pool.rollout(self.model, self.datas, full, control, initial_warmstart=warmstart)
+        return after[:, -1, 1:]
+
+    def observe(self, state):
+        """Observations: all of [qpos, qvel] but the position in the plane.  (B, n) -> (B, S) float32"""
+        return state[:, self.task.hidden :].astype(np.float32)
+
+
+class PendulumSim:
+    """B copies of Gymnasium's classic pendulum (g = 10, m = l = 1); a state is [angle, speed] (2,) float64."""
+
+    def __init__(self, task):
+        self.task, self.n = task, 2
+
+    def initial(self, rng):
+        """A random initial state, drawn from `rng` (a numpy Generator).  -> (2,)"""
+        return rng.uniform([-np.pi, -1.0], [np.pi, 1.0])
+
+    def advance(self, state, act):
+        """Semi-implicit Euler step of `dt` under torque act (B, 1).  state (B, 2) -> (B, 2)"""
+        angle, speed = state.T
+        speed = np.clip(speed + (15.0 * np.sin(angle) + 3.0 * act[:, 0]) * self.task.dt, -8.0, 8.0)
+        return np.stack([angle + speed * self.task.dt, speed], axis=1)
+
+    def observe(self, state):
+        """(B, 2) -> [cos angle, sin angle, speed] (B, 3) float32"""
+        angle, speed = state.T
+        return np.stack([np.cos(angle), np.sin(angle), speed], axis=1).astype(np.float32)
+
+
+# --- Gymnasium environments -----------------------------------------------------------------------------------------
+
+
+def _spaces(task):
+    """Observation and action space of a single environment."""
+    high = np.array([1, 1, 8], np.float32) if task.xml is None else np.full(task.obs_dim, np.inf, np.float32)
+    action = gym.spaces.Box(-task.act_limit, task.act_limit, (task.act_dim,), np.float32)
+    return gym.spaces.Box(-high, high, dtype=np.float32), action
+
+
+class TaskEnv(gym.Env):
+    """One robot behind Gymnasium's interface; MuJoCo is stepped directly, one mj_step after another.
+
+    The time limit is added by `gymnasium.make` (TimeLimit).  Render modes: "rgb_array" and "human".
+    """
+
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+
+    def __init__(self, task, render_mode=None, width=480, height=480):
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be rgb_array or human, not {render_mode!r}")
+        self.task = TASKS[task]
+        self.metadata = {**self.metadata, "render_fps": round(1 / self.task.dt)}
+        self.observation_space, self.action_space = _spaces(self.task)
+        self.render_mode, self.size, self.renderer = render_mode, (width, height), None
+        self.sim = self.task.sim()
+
+    def reset(self, *, seed=None, options=None):
+        """A new episode.  -> obs (S,), {}"""
+        super().reset(seed=seed)
+        self.state = self.sim.initial(self.np_random)
+        self.obs = self.sim.observe(self.state[None])[0]
+        if self.render_mode == "human":
+            self.render()
+        return self.obs.copy(), {}
+
+    def step(self, action):
+        """Apply the clipped action (A,).  -> obs (S,), reward, terminated, truncated (always False), {}"""
+        act = self.task.clip(action)
+        self.state = self._advance(self.state, act)
+        obs = self.sim.observe(self.state[None])[0]
+        rew = float(self.task.reward(self.obs, act, obs))
+        self.obs = obs
+        if self.render_mode == "human":
+            self.render()
+        return obs.copy(), rew, not self.task.healthy(obs), False, {}
+
+    def _advance(self, state, act):
+        if self.task.xml is None:
+            return self.sim.advance(state[None], act[None])[0]
+        import mujoco
+
+        model, data = self.sim.model, self.sim.datas[0]
+        data.qpos[:], data.qvel[:] = state[: model.nq], state[model.nq :]
+        data.ctrl[:] = act
+        data.qacc_warmstart[:] = 0
+        mujoco.mj_step(model, data, self.task.frame_skip)
+        return np.concatenate([data.qpos, data.qvel])
+
+    def render(self):
+        """The current state as an RGB array (height, width, 3), or shown in a window (`human`)."""
+        if self.renderer is None:
+            self.renderer = self._make_renderer()
+        if self.task.xml is None:
+            self.renderer.state, self.renderer.last_u = self.state, None
+            return self.renderer.render()
+        import mujoco
+
+        data = self.sim.datas[0]
+        data.qpos[:], data.qvel[:] = self.state[: self.sim.model.nq], self.state[self.sim.model.nq :]
+        mujoco.mj_forward(self.sim.model, data)
+        return self.renderer.render(self.render_mode)
+
+    def _make_renderer(self):
+        if self.task.xml is None:
+            return gym.make("Pendulum-v1", render_mode=self.render_mode).unwrapped
+        from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
+
+        width, height = self.size
+        return MujocoRenderer(self.sim.model, self.sim.datas[0], width=width, height=height, camera_name="track")
+
+    def close(self):
+        """Free the window or the drawing context."""
+        if self.renderer is not None:
+            self.renderer.close()
+            self.renderer = None
+
+
+class TaskVectorEnv(VectorEnv):
+    """`num_envs` robots stepped together by mujoco.rollout on `threads` threads, same-step autoreset.
+
+    Robot i is seeded with seed + i, as Gymnasium's SyncVectorEnv does.  When an episode ends, `obs` is already the
+    new episode's first observation and infos["final_obs"] (B, S) holds the last one where infos["_final_obs"] (B,).
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+
+    def __init__(self, task, num_envs=1, threads=1, max_episode_steps=None, render_mode=None):
+        self.task, self.num_envs, self.render_mode = TASKS[task], num_envs, render_mode
+        self.max_steps = max_episode_steps or self.task.max_steps
+        self.single_observation_space, self.single_action_space = _spaces(self.task)
+        self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
+        self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
+        self.sim = self.task.sim(threads)
+        self.rngs = [np.random.default_rng() for _ in range(num_envs)]
+
+    def reset(self, *, seed=None, options=None):
+        """New episodes everywhere; seed: None, an integer or one per robot.  -> obs (B, S), {}"""
+        if seed is not None:
+            seeds = [seed + i for i in range(self.num_envs)] if np.isscalar(seed) else seed
+            self.rngs = [gym.utils.seeding.np_random(s)[0] for s in seeds]
+        self.state = np.stack([self.sim.initial(rng) for rng in self.rngs])
+        self.elapsed, self.returns = np.zeros(self.num_envs, int), np.zeros(self.num_envs)
+        self.obs = self.sim.observe(self.state)
+        return self.obs.copy(), {}
+
+    def step(self, actions):
+        """Apply clipped actions (B, A).  -> obs (B, S), rew (B,), terminated (B,), truncated (B,), infos"""
+        act = self.task.clip(actions)
+        self.state = self.sim.advance(self.state, act)
+        next_obs = self.sim.observe(self.state)
+        rew = self.task.reward(self.obs, act, next_obs).astype(np.float64)
+        self.elapsed += 1
+        self.returns += rew
+        terminated, truncated = ~self.task.healthy(next_obs), self.elapsed >= self.max_steps
+        self.obs, infos = next_obs, {}
+        done = terminated | truncated
+        if done.any():
+            infos = {"final_obs": next_obs, "_final_obs": done, "episode_returns": self.returns[done]}
+            for i in np.flatnonzero(done):
+                self.state[i] = self.sim.initial(self.rngs[i])
+            self.elapsed[done], self.returns[done] = 0, 0.0
+            self.obs = np.where(done[:, None], self.sim.observe(self.state), next_obs)
+        return self.obs.copy(), rew, terminated, truncated, infos
+
+
+for _task in TASKS.values():
+    gym.register(
+        _task.env_id,
+        entry_point="envs:TaskEnv",
+        vector_entry_point="envs:TaskVectorEnv",
+        max_episode_steps=_task.max_steps,
+        kwargs={"task": _task.name},
+    )
+
+
+# --- data from the simulator ----------------------------------------------------------------------------------------
+
+
+def collect(task, act, n, rng, num_envs=64, threads=1, report=lambda rows: None):
+    """n transitions of whole episodes (the last one cut, marked truncated).  act(obs (B, S), rng) -> (B, A)
+
+    Episodes are kept in the order in which they *started*: keeping them as they finish would prefer short ones.
+    `report` is called with the number of rows so far.  -> Batch of n rows
+    """
+    env = TaskVectorEnv(task.name, num_envs, threads)
+    obs, _ = env.reset(seed=[int(s) for s in rng.integers(2**31, size=num_envs)])
+    episode, columns, kept = np.arange(num_envs), [], 0
+    while kept < n:
+        action = task.clip(act(obs, rng))
+        new_obs, rew, terminated, truncated, infos = env.step(action)
+        next_obs = infos.get("final_obs", new_obs)
+        columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
+        done = terminated | truncated
+        episode[done] = episode.max() + 1 + np.arange(done.sum())
+        obs = new_obs
+        if done.any() or len(columns) % 100 == 0:
+            # usable: everything up to the oldest episode that is still running
+            kept = sum(np.count_nonzero(ids <= episode.min()) for ids, *_ in columns)
+            report(min(kept, n))
+    ids, *arrays = (np.concatenate(column) for column in zip(*columns))
+    order = np.argsort(ids, kind="stable")[:n]  # rows were stored in time order, so this sorts by (episode, time)
+    batch = Batch(*(a[order] for a in arrays))
+    batch.truncated[-1] |= not batch.terminated[-1]
+    return batch
+
+
+def evaluate(task, act, episodes, rng, threads=1):
+    """Run `episodes` episodes to their end.  act(obs (B, S), rng) -> (B, A);  -> returns (E,), lengths (E,) [steps]"""
+    sim = task.sim(threads)
+    state = np.stack([sim.initial(rng) for _ in range(episodes)])
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, int)
+    alive, obs = np.arange(episodes), sim.observe(state)
+    for _ in range(task.max_steps):
+        action = task.clip(act(obs, rng))
+        state = sim.advance(state, action)
+        next_obs = sim.observe(state)
+        returns[alive] += task.reward(obs, action, next_obs)
+        lengths[alive] += 1
+        on = task.healthy(next_obs)
+        alive, state, obs = alive[on], state[on], next_obs[on]
+        if len(alive) == 0:
+            break
+    return returns, lengths
+
+
+# --- dataset files --------------------------------------------------------------------------------------------------
+
+
+class DataError(ValueError):
+    """A file that cannot be used; the message says in one line what is wrong with it."""
+
+
+def write_npz(path, **arrays):
+    """Write an .npz whole or not at all: into a temporary file first, then renamed.  No pickles."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as f:
+            np.savez(f, **{k: np.asarray(v) for k, v in arrays.items()})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_npz(path):
+    """All arrays of an .npz; DataError if it is missing, damaged, not an .npz or holds pickles.  -> dict"""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{path}: not an .npz file, or a truncated one")
+        with np.load(path, allow_pickle=False) as z:
+            return {name: z[name] for name in z.files}
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:
+        raise DataError(f"{path}: cannot be read ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from e
+
+
+def save_dataset(path, batch, meta):
+    """Write a Batch and its `meta` (a dict that JSON can hold: env, noise, policy, seed, versions, returns)."""
+    write_npz(path, **batch._asdict(), meta=json.dumps(meta))
+
+
+def load_dataset(path, task):
+    """Read and check a dataset of `task`: env, names, shapes, types, finite numbers.  -> Batch, meta; or DataError"""
+    arrays = read_npz(path)
+    missing = {*Batch._fields, "meta"} - arrays.keys()
+    if missing:
+        raise DataError(f"{path}: not a dataset, it lacks {', '.join(sorted(missing))}")
+    meta = read_meta(path, arrays)
+    if meta.get("env") != task.name:
+        raise DataError(f"{path}: holds data of {meta.get('env')}, not of {task.name}")
+    n = arrays["rew"].size
+    wanted = dict(obs=(n, task.obs_dim), act=(n, task.act_dim), rew=(n,), next_obs=(n, task.obs_dim))
+    wanted |= dict(terminated=(n,), truncated=(n,))
+    for name, shape in wanted.items():
+        kind = "b" if name in ("terminated", "truncated") else "f"
+        if arrays[name].shape != shape or arrays[name].dtype.kind != kind or n == 0:
+            found = f"{arrays[name].dtype} {arrays[name].shape}"
+            raise DataError(f"{path}: {name} is {found}, not {'bool' if kind == 'b' else 'float'} {shape}, n > 0")
+        if kind == "f" and not np.isfinite(arrays[name]).all():
+            raise DataError(f"{path}: {name} holds NaN or infinity")
+    return Batch(*(arrays[k] if arrays[k].dtype == bool else arrays[k].astype(np.float32) for k in Batch._fields)), meta
+
+
+def read_meta(path, arrays):
+    """The JSON object in the `meta` string of an .npz.  -> dict; or DataError"""
+    try:
+        meta = json.loads(str(arrays["meta"]))
+    except (KeyError, ValueError, RecursionError) as e:
+        raise DataError(f"{path}: its meta is not JSON") from e
+    if not isinstance(meta, dict):
+        raise DataError(f"{path}: its meta is not a JSON object")
+    return meta
