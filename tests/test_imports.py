@@ -1,0 +1,99 @@
+"""Contract: five flat modules that import only downwards, and load nothing graphical before it is needed."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ALLOWED = {  # module: which modules of the project it may import
+    "nets": set(),
+    "envs": set(),
+    "trpo": {"nets"},
+    "bremen": {"nets", "trpo", "envs"},
+    "run": {"bremen", "envs", "nets", "trpo"},
+}
+LAZY = {"matplotlib", "glfw", "imageio"}  # for pictures only: imported inside the function that draws
+RELATIVE = "(relative)"  # flat modules have no package to be relative to
+
+
+def imports(nodes):
+    """First component of the name of every module that these syntax nodes import."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (a.name.split(".")[0] for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield RELATIVE if node.level else node.module.split(".")[0]
+
+
+def at_import_time(tree):
+    """All nodes except those inside functions: what runs when the module is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield node
+            yield from at_import_time(node)
+
+
+def violations(root):
+    """What breaks the import graph of DESIGN in the modules under root: one sentence each."""
+    for stem in sorted({p.stem for p in root.glob("*.py")} ^ set(ALLOWED)):
+        yield f"{stem}.py: exactly {', '.join(ALLOWED)} stand at the top level"
+    for name, below in ALLOWED.items():
+        tree = ast.parse((root / f"{name}.py").read_text(encoding="utf-8"))
+        for other in sorted(set(imports(ast.walk(tree))) & (set(ALLOWED) | {RELATIVE}) - below):
+            yield f"{name}.py must not import {other}"
+        for other in sorted(set(imports(at_import_time(tree))) & LAZY):
+            yield f"{name}.py must import {other} inside the function that needs it"
+
+
+def test_modules_import_only_downwards():
+    assert not list(violations(ROOT))
+
+
+PLANTED = {
+    "upwards": ("trpo", "import bremen", "trpo.py must not import bremen"),
+    "upwards, by name": ("nets", "from trpo import gae", "nets.py must not import trpo"),
+    "upwards, inside a function": ("nets", "def f():\n    import bremen", "nets.py must not import bremen"),
+    "sideways": ("envs", "import nets", "envs.py must not import nets"),
+    "from the command line": ("bremen", "import run as r", "bremen.py must not import run"),
+    "relative": ("bremen", "from . import run", "bremen.py must not import (relative)"),
+    "pictures": (
+        "run",
+        "if True:\n    import matplotlib.pyplot as plt",
+        "run.py must import matplotlib inside",
+    ),
+    "a sixth module": ("utils", "import numpy", "utils.py: exactly"),
+}
+
+
+def planted(tmp_path, module, code):
+    """The violations of a copy of the project in which `code` stands at the end of `module`."""
+    for name in ALLOWED:
+        shutil.copy(ROOT / f"{name}.py", tmp_path)
+    with open(tmp_path / f"{module}.py", "a", encoding="utf-8") as file:
+        file.write(f"\n\n{code}\n")
+    return list(violations(tmp_path))
+
+
+@pytest.mark.parametrize("module, code, complaint", PLANTED.values(), ids=PLANTED)
+def test_a_planted_violation_is_refused(tmp_path, module, code, complaint):
+    assert any(sentence.startswith(complaint) for sentence in planted(tmp_path, module, code))
+
+
+def test_a_picture_library_inside_a_function_is_allowed(tmp_path):
+    code = "def draw():\n    import matplotlib"
+    assert not any("matplotlib" in sentence for sentence in planted(tmp_path, "run", code))
+
+
+def test_importing_bremen_needs_no_display():
+    code = "import sys, bremen; print(*sys.modules)"
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "nets" in loaded  # the list is not empty
+    assert not loaded & {"matplotlib", "glfw"}
