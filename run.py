@@ -1,0 +1,629 @@
+"""The command line: files, progress bars, plots and videos around bremen.py.  `python run.py --help`"""
+
+import argparse
+import csv
+import inspect
+import io
+import json
+import os
+import platform
+import re
+import sys
+import time
+from dataclasses import asdict, fields, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import bremen
+import envs
+import nets
+import trpo
+
+HERE = Path(__file__).resolve().parent
+# Names that the original program gave to what has a clearer name here.
+ORIGINAL_FLAGS = {
+    "ensemble_model_count": "members",
+    "gaussian": "std",
+    "max_path_length": "horizon",
+    "onpol_iters": "iterations",
+    "trpo_batch_size": "imagined_steps",
+}
+
+
+class UsageError(Exception):
+    """Something the user can mend; the message says in one line what and how."""
+
+
+# --- command line ---------------------------------------------------------------------------------------------------
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors of one line."""
+
+    def error(self, message):
+        raise UsageError(f"{message} (see --help)")
+
+
+def field_help():
+    """The comment beside each field of bremen.Config is its help text.  -> {name: text}"""
+    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", inspect.getsource(bremen.Config), re.M))
+
+
+def parser():
+    """One flag per field of bremen.Config, the original's names for some of them, and what concerns files only."""
+    p = Parser(
+        prog="run.py",
+        description="BREMEN: model-based offline reinforcement learning (arXiv:2006.03647).",
+        epilog="Flags that are given override the preset, wherever they stand on the line.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    files = p.add_argument_group("runs and files")
+    files.add_argument("--random_seeds", type=int, nargs="+", metavar="N", help="several seeds, one run after another")
+    files.add_argument("--exp_name", help="name of the run (bremen)")
+    files.add_argument("--sub_exp_name", help="name of the group of runs (the mode)")
+    files.add_argument("--log_dir", help="where runs are kept (log)")
+    files.add_argument("--data_dir", help="where collected datasets are kept (data)")
+    files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
+    files.add_argument("--resume", metavar="DIR", help="go on with an interrupted offline run; no other flag needed")
+    files.add_argument("--policy", metavar="FILE", help="policy.npz to collect with, evaluate or film")
+    files.add_argument("--out", metavar="FILE", help="collect: the dataset to write; plot: the picture to write")
+    files.add_argument("--video_dir", metavar="DIR", help="video: where to put it (videos)")
+    files.add_argument("--video_format", choices=("gif", "mp4"), help="video: gif, or mp4 with the extra `video`")
+    files.add_argument("--runs", nargs="+", metavar="DIR", help="plot: run directories")
+    numbers = p.add_argument_group("numbers of the run (defaults: preset classroom, which differs per environment)")
+    old = {new: f"--{name}" for name, new in ORIGINAL_FLAGS.items()}
+    texts = field_help()
+    for f in fields(bremen.Config):
+        names = [f"--{f.name}", *([old[f.name]] if f.name in old else [])]
+        shown = " ".join(map(str, f.default)) if isinstance(f.default, tuple) else f.default
+        options = {"dest": f.name, "help": f"{texts[f.name]} [{shown}]".replace("%", "%%")}
+        if isinstance(f.default, bool):
+            options["action"] = argparse.BooleanOptionalAction
+        elif isinstance(f.default, tuple):
+            options |= {"type": int, "nargs": "+", "metavar": "N"}
+        else:
+            options |= {"type": type(f.default), "metavar": type(f.default).__name__.upper()}
+        numbers.add_argument(*names, **options)
+    starts = numbers.add_mutually_exclusive_group()
+    starts.add_argument("--use_s_t", dest="start", action="store_const", const="dataset", help="as --start dataset")
+    starts.add_argument("--use_s_0", dest="start", action="store_const", const="initial", help="as --start initial")
+    return p
+
+
+def read_config(given, path=None):
+    """Config from preset, then the JSON file `path`, then the flags `given` (a dict).  -> Config; or UsageError"""
+    names = {f.name for f in fields(bremen.Config)}
+    stored = {}
+    if path:
+        try:
+            stored = json.loads(Path(path).read_text())
+            stored = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        except (OSError, ValueError, AttributeError) as e:
+            raise UsageError(f"--param_path {path}: not a readable JSON object ({type(e).__name__})") from e
+        unknown = stored.keys() - names
+        if unknown:
+            raise UsageError(f"--param_path {path}: unknown {', '.join(sorted(unknown))}")
+    chosen = {**stored, **{k: v for k, v in given.items() if k in names}}
+    try:
+        first = bremen.Config(**{k: chosen[k] for k in ("mode", "env", "preset") if k in chosen})
+        return replace(first, **{**bremen.preset(first), **chosen})
+    except TypeError as e:
+        raise UsageError(f"--param_path {path}: a value has the wrong type ({e})") from e
+    except ValueError as e:
+        raise UsageError(str(e)) from e
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def versions():
+    """Versions of what decides the numbers of a run.  -> dict"""
+    packages = {p: version(p) for p in ("numpy", "numba", "scipy", "gymnasium", "mujoco", "autograd")}
+    return {"python": platform.python_version(), **packages}
+
+
+def save_policy(path, policy, cfg, **meta):
+    """Write a policy with its normaliser; `meta` says where it comes from."""
+    sizes, limit = policy.net
+    meta = {"env": cfg.env, "sizes": list(sizes), "limit": limit, "versions": versions(), **meta}
+    norm = {"norm_mean": policy.norm.mean, "norm_std": policy.norm.std, "norm_count": policy.norm.count}
+    envs.write_npz(path, theta=policy.theta, **norm, meta=json.dumps(meta))
+
+
+def load_policy(path, task):
+    """Read and check a policy of `task`.  -> nets.Policy, meta; or envs.DataError"""
+    arrays = envs.read_npz(path)
+    meta = envs.read_meta(path, arrays)
+    if meta.get("env") != task.name:
+        raise envs.DataError(f"{path}: a policy of {meta.get('env')}, not of {task.name}")
+    try:
+        sizes = tuple(int(n) for n in meta["sizes"])
+        norm = nets.Normalizer(*(arrays[f"norm_{k}"] for k in ("mean", "std")), float(arrays["norm_count"]))
+        theta = arrays["theta"]
+        right = (sizes[0], sizes[-1]) == (task.obs_dim, task.act_dim) and norm.mean.shape == norm.std.shape
+        right &= norm.mean.shape == (task.obs_dim,) and theta.shape == (nets.n_params(sizes) + task.act_dim,)
+    except (KeyError, TypeError, ValueError) as e:
+        raise envs.DataError(f"{path}: not a policy file ({e})") from e
+    if not right or not np.isfinite(theta).all():
+        raise envs.DataError(f"{path}: the shapes or numbers in it are not those of a policy of {task.name}")
+    return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
+
+
+def save_checkpoint(path, state, history):
+    """The whole state of an offline run and what it has reported so far, in one .npz."""
+    d, c = state.dynamics, state.critic
+    arrays = {f"norm_{k}": v for k, v in state.norm._asdict().items()}
+    arrays |= {"phi": d.phi, **{f"inputs_{k}": v for k, v in d.inputs._asdict().items()}}
+    arrays |= {f"delta_{k}": v for k, v in d.delta._asdict().items()}
+    if state.beta is not None:
+        arrays |= {"beta": state.beta, "theta": state.theta, "psi": c.psi}
+        arrays |= {} if c.moments is None else {"m": c.moments.m, "v": c.moments.v, "t": c.moments.t}
+    rng = {name: r.bit_generator.state for name, r in state.rng.items()}
+    meta = {"updates": state.updates, "rng": rng, "history": history}
+    envs.write_npz(path, **arrays, meta=json.dumps(meta))
+
+
+def load_checkpoint(path):
+    """-> bremen.State, history; or envs.DataError"""
+    a = envs.read_npz(path)
+    meta = envs.read_meta(path, a)
+    norm = lambda prefix: nets.Normalizer(a[f"{prefix}_mean"], a[f"{prefix}_std"], float(a[f"{prefix}_count"]))
+    try:
+        rng = {name: np.random.default_rng() for name in bremen.STREAMS}
+        for name, r in rng.items():
+            r.bit_generator.state = meta["rng"][name]
+        dynamics = bremen.Dynamics(a["phi"], norm("inputs"), norm("delta"))
+        s = bremen.State(rng, norm("norm"), dynamics, updates=meta["updates"])
+        if "theta" in a:
+            moments = nets.Adam(a["m"], a["v"], int(a["t"])) if "m" in a else None
+            s = s._replace(beta=a["beta"], theta=a["theta"], critic=trpo.Critic(a["psi"], moments))
+        return s, meta["history"]
+    except (KeyError, TypeError, ValueError) as e:
+        raise envs.DataError(f"{path}: not a checkpoint ({type(e).__name__}: {e})") from e
+
+
+def write_text(path, text):
+    """Write a text file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_csv(path, rows):
+    """A line per row (a dict); the columns are those of all rows, in the order in which they first appear."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(dict.fromkeys(k for row in rows for k in row)), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def new_run(cfg, opts):
+    """Make the run's directory log/<env>/<sub_exp_name>/<exp_name>/<exp_name><seed>/ and its config.json.  -> Path"""
+    name = opts.get("exp_name", "bremen")
+    folder = (
+        Path(opts.get("log_dir", "log")) / cfg.env / opts.get("sub_exp_name", cfg.mode) / name / f"{name}{cfg.seed}"
+    )
+    if folder.exists():
+        raise UsageError(f"{folder} exists: go on with --resume {folder}, or choose another --exp_name")
+    try:
+        folder.mkdir(parents=True)
+        write_text(folder / "config.json", json.dumps(asdict(cfg), indent=1) + "\n")
+    except OSError as e:
+        raise UsageError(f"cannot write to {folder}: {e.strerror}") from e
+    return folder
+
+
+# --- progress -------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """Progress bars, one per stage (none where there is no terminal), and the wall clock of every part."""
+
+    TEXT = {
+        "collect": ("collecting transitions", "row", None),
+        "model": ("fitting the models", "epoch", "loss"),
+        "clone": ("cloning the behaviour", "step", "loss"),
+        "update": ("imagining and improving", "update", "imagined_reward"),
+        "online": ("TRPO on the simulator", "step", "sampled_return"),
+    }
+
+    def __init__(self):
+        self.bar, self.stage, self.seconds = None, None, {}
+
+    def __call__(self, record):
+        """Show a record {"stage", "done", "total", and the number that TEXT names}."""
+        text, unit, number = self.TEXT[record["stage"]]
+        if record["stage"] != self.stage:
+            self.close()
+            self.stage = record["stage"]
+            first = record["done"] - 1 if unit in ("update", "epoch") else 0  # a resumed run does not start at 0
+            self.bar = tqdm(total=record["total"], initial=first, desc=text, unit=unit, disable=None, leave=False)
+        if number:
+            self.bar.set_postfix({number: f"{record[number]:.4g}"}, refresh=False)
+        self.bar.update(record["done"] - self.bar.n)
+
+    def close(self):
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+        self.bar, self.stage = None, None
+
+    def timed(self, name, f):
+        """f, with the seconds spent in it added up under `name`."""
+
+        def g(*args, **kwargs):
+            began = time.perf_counter()
+            try:
+                return f(*args, **kwargs)
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+        return g
+
+    def lap(self):
+        """Seconds per stage since the last call.  -> {"<stage>_seconds": s}"""
+        laps = {f"{name}_seconds": round(s, 3) for name, s in self.seconds.items()}
+        self.seconds = {}
+        return laps
+
+
+def say(text=""):
+    """Print a line above the progress bar."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+
+# --- modes ----------------------------------------------------------------------------------------------------------
+
+
+def default_dataset(cfg, opts):
+    """Where the dataset of these settings is kept."""
+    return Path(opts.get("data_dir", "data")) / cfg.env / f"{cfg.noise}_{cfg.n_train}_seed{cfg.seed}.npz"
+
+
+def make_dataset(cfg, opts, path):
+    """Collect n_train transitions of the behaviour policy (or of uniform random actions) into `path`."""
+    task, progress, source, act = envs.TASKS[cfg.env], Progress(), "uniform random", envs.TASKS[cfg.env].random_action
+    if cfg.noise == "pure":
+        source = opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz")
+        act = load_policy(source, task)[0].sample
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(path.name + ".tmp").touch()  # better to find out now than after collecting
+    except OSError as e:
+        raise UsageError(f"cannot write {path}: {e.strerror}") from e
+    show = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
+    threads, rng = nets.use_threads(cfg.threads), bremen.streams(cfg.seed)["collect"]
+    batch = envs.collect(task, act, cfg.n_train, rng, threads=threads, report=show)
+    progress.close()
+    returns = summary(envs.episode_returns(batch)[0])
+    meta = {"env": cfg.env, "noise": cfg.noise, "policy": Path(source).name, "seed": cfg.seed, "versions": versions()}
+    envs.save_dataset(path, batch, meta | {"return_mean": returns["mean"], "return_std": returns["std"]})
+
+
+def get_dataset(cfg, opts):
+    """The dataset of an offline run: --data FILE, or the default one, collected when it is not there yet.  -> Batch"""
+    path = Path(cfg.data) if cfg.data else default_dataset(cfg, opts)
+    if not cfg.data and not path.exists():
+        say(f"collecting {cfg.n_train:,} transitions -> {path}")
+        make_dataset(cfg, opts, path)
+    data, _ = envs.load_dataset(path, envs.TASKS[cfg.env])
+    return envs.Batch(*(column[: cfg.n_train] for column in data))
+
+
+def run_offline(cfg, opts):
+    """--mode offline: train, evaluate after each iteration, leave a run directory with a picture."""
+    folder = Path(opts["resume"]) if "resume" in opts else None
+    state, history = load_checkpoint(folder / "checkpoint.npz") if folder else (None, {"rows": []})
+    data = get_dataset(cfg, opts)
+    folder = folder or new_run(cfg, opts)
+    history["dataset"] = summary(envs.episode_returns(data)[0])
+    say(f"BREMEN offline: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}")
+    say(f"dataset: {len(data.rew):,} transitions, return {history['dataset']['text']}")
+    progress, recent = Progress(), []
+    parts = dict(
+        fit=bremen.fit_dynamics, clone=bremen.clone_behavior, imagine=bremen.imagine_paths, improve=trpo.improve
+    )
+    parts = {name: progress.timed(name, f) for name, f in parts.items()}
+    for record in bremen.train_offline(cfg, data, state, **parts, report=progress):
+        stage, state = record.pop("stage"), record.pop("state")
+        recent.append(record)
+        if stage == "model":
+            history["model"], recent = record | progress.lap(), []
+            say(f"{cfg.members} models: validation loss {record['model_loss']:.4f}")
+        elif stage == "update":
+            progress(record | {"stage": stage, "done": state.updates, "total": cfg.iterations * cfg.interval})
+        if stage == "clone" or (stage == "update" and state.updates % cfg.interval == 0):
+            history["rows"].append(iteration_row(cfg, data, state, recent, history, progress))
+            recent = []
+            say(row_text(history["rows"][-1]))
+            write_results(folder, cfg, state, history)
+        if not recent:
+            save_checkpoint(folder / "checkpoint.npz", state, history)
+    progress.close()
+    closing_table(cfg, history, folder)
+
+
+def iteration_row(cfg, data, state, records, history, progress):
+    """A row of progress.csv: the policy's return in the simulator and in the ensemble, means of `records`, timings."""
+    task, rng, rows = envs.TASKS[cfg.env], state.rng["evaluate"], history["rows"]
+    policy = nets.Policy(state.theta, state.norm, bremen.policy_net(cfg))
+    ends = state.updates in (0, cfg.iterations * cfg.interval)  # these two stand in the closing table
+    episodes = cfg.eval_episodes if ends else cfg.eval_interval_episodes
+    real, steps = progress.timed("evaluate", envs.evaluate)(task, policy.mean, episodes, rng, nets.workers())
+    starts = data.obs[data.episode_starts()]
+    dreamt = progress.timed("evaluate", bremen.imagined_returns)(state, starts, cfg, rng)
+    row = {"iteration": len(rows), "updates": state.updates, "real_return": real.mean(), "real_return_std": real.std()}
+    row |= {"real_length": steps.mean(), "imagined_return": dreamt.mean(), "imagined_return_std": dreamt.std()}
+    row |= {k: np.mean([r[k] for r in records]) for k in records[0]} | {"model_loss": history["model"]["model_loss"]}
+    row |= {"evaluation_steps": steps.sum() + (rows[-1]["evaluation_steps"] if rows else 0)} | progress.lap()
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
+
+
+def write_results(folder, cfg, state, history):
+    """The files of a run that a person looks at, as they stand now."""
+    write_csv(folder / "progress.csv", history["rows"])
+    last = {k: history["rows"][-1][k] for k in ("updates", "real_return", "real_return_std")}
+    policy = nets.Policy(state.theta, state.norm, bremen.policy_net(cfg))
+    save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, **last)
+    plot_offline(folder / "curves.png", cfg, history)
+
+
+def summary(returns):
+    """Mean, standard deviation, and both as text, of the returns of episodes (E,).  -> dict"""
+    if len(returns) == 0:
+        return {"mean": None, "std": None, "text": "unknown (no complete episode)"}
+    mean, std = float(np.mean(returns)), float(np.std(returns))
+    return {"mean": mean, "std": std, "text": f"{mean:,.0f} ± {std:,.0f} over {len(returns)} episodes"}
+
+
+def row_text(row):
+    """One line about an iteration."""
+    text = f"update {row['updates']:4d}: real return {row['real_return']:7,.0f} ± {row['real_return_std']:5,.0f}"
+    text += f", imagined {row['imagined_return']:7,.0f} ± {row['imagined_return_std']:5,.0f}"
+    return text + (f", KL {row['kl']:.1e}" if "kl" in row else "  (before the first update)")
+
+
+def closing_table(cfg, history, folder):
+    """What the run was for: dataset, clone and BREMEN side by side."""
+    first, last = history["rows"][0], history["rows"][-1]
+    say(f"\n{'':22}{'real return':>16}{'imagined return':>18}")
+    d = history["dataset"]
+    say(f"{'dataset':22}" + (f"{d['mean']:8,.0f} ± {d['std']:5,.0f}" if d["mean"] is not None else "unknown"))
+    for name, row in (("clone" if cfg.bc_init else "random start", first), ("BREMEN, last policy", last)):
+        cells = (f"{row[k]:8,.0f} ± {row[k + '_std']:5,.0f}" for k in ("real_return", "imagined_return"))
+        say(f"{name:22}" + "  ".join(cells))
+    say(f"({cfg.eval_episodes} episodes each; evaluation took {last['evaluation_steps']:,} real steps, training none)")
+    seconds = {}
+    for k, v in (item for row in (history["model"], *history["rows"]) for item in row.items()):
+        if k.endswith("_seconds"):
+            seconds[k.removesuffix("_seconds")] = seconds.get(k.removesuffix("_seconds"), 0) + v
+    say("wall time: " + ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items()))
+    say(f"look at {folder / 'curves.png'}")
+
+
+def run_online(cfg, opts):
+    """--mode online: TRPO on the simulator; leaves a run directory like --mode offline."""
+    folder, progress, rows, recent = new_run(cfg, opts), Progress(), [], []
+    say(f"TRPO on the simulator: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}")
+    for record in bremen.train_online(cfg, sample=progress.timed("sample", trpo.sample_paths)):
+        record.pop("stage")
+        state = record.pop("state")
+        recent.append(record)
+        progress(record | {"stage": "online", "done": min(state.steps, cfg.online_steps), "total": cfg.online_steps})
+        if state.updates % cfg.interval == 0 or state.steps >= cfg.online_steps:
+            row = {k: [r[k] for r in recent if np.isfinite(r[k])] for k in record}
+            row = {k: float(np.mean(v)) if v else "" for k, v in row.items()}
+            rows.append({"updates": state.updates, "real_steps": state.steps} | row | progress.lap())
+            recent, policy = [], nets.Policy(state.theta, state.norm, bremen.policy_net(cfg))
+            write_csv(folder / "progress.csv", rows)
+            save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, real_steps=state.steps)
+            say(f"{state.steps:10,} steps: return {row['sampled_return'] or 0:8,.0f}, KL {row['kl']:.1e}")
+    progress.close()
+    plot_runs([folder], folder / "curves.png")
+    task, rng = envs.TASKS[cfg.env], state.rng["evaluate"]
+    returns = summary(envs.evaluate(task, policy.sample, 100, rng, nets.workers())[0])
+    command = f"python run.py --mode online --env {cfg.env} --seed {cfg.seed} --online_steps {cfg.online_steps}"
+    about = dict(command=command, real_steps=state.steps, return_mean=returns["mean"], return_std=returns["std"])
+    save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, episodes=100, **about)
+    say(f"last policy with its noise: return {returns['text']}\nuse it with --policy {folder / 'policy.npz'}")
+
+
+def run_collect(cfg, opts):
+    """--mode collect: write a dataset."""
+    path = Path(opts["out"]) if "out" in opts else default_dataset(cfg, opts)
+    if path.exists():
+        raise UsageError(f"{path} exists: name another file with --out")
+    make_dataset(cfg, opts, path)
+    data, _ = envs.load_dataset(path, envs.TASKS[cfg.env])
+    say(f"{path}: {len(data.rew):,} transitions, return {summary(envs.episode_returns(data)[0])['text']}")
+
+
+def needed_policy(cfg, opts):
+    """The policy named with --policy.  -> nets.Policy; or UsageError"""
+    if "policy" not in opts:
+        raise UsageError(f"--mode {cfg.mode} needs --policy FILE (a policy.npz of a run)")
+    return load_policy(opts["policy"], envs.TASKS[cfg.env])[0]
+
+
+def run_evaluate(cfg, opts):
+    """--mode evaluate: a saved policy's return, without and with its noise."""
+    policy, rng = needed_policy(cfg, opts), bremen.streams(cfg.seed)["evaluate"]
+    for name, act in (("mean action", policy.mean), ("sampled actions", policy.sample)):
+        returns, steps = envs.evaluate(envs.TASKS[cfg.env], act, cfg.eval_episodes, rng, nets.use_threads(cfg.threads))
+        say(f"{name}: return {summary(returns)['text']}, length {np.mean(steps):,.0f} steps")
+
+
+def run_video(cfg, opts):
+    """--mode video: one episode of a saved policy as a GIF or MP4."""
+    policy, task, form = needed_policy(cfg, opts), envs.TASKS[cfg.env], opts.get("video_format", "gif")
+    path = Path(opts.get("video_dir", "videos")) / f"{cfg.env}_seed{cfg.seed}.{form}"
+    if path.exists():
+        raise UsageError(f"{path} exists: choose another --video_dir or --seed")
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a screen
+    every = max(1, round(1 / (25 * task.dt)))  # about 25 frames per second of simulated time
+    try:
+        frames, steps, total = film(task, policy, every, cfg.seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        import imageio
+
+        fps = 1 / (every * task.dt)
+        imageio.mimsave(path, frames, **({"fps": fps} if form == "mp4" else {"duration": 1000 / fps, "loop": 0}))
+    except Exception as e:  # drawing and encoding fail in as many ways as there are drivers
+        hint = "mp4 needs the extra `video`; the README says what drawing needs"
+        raise UsageError(f"cannot film {path}: {(str(e) or type(e).__name__).splitlines()[0]} ({hint})") from e
+    say(f"{path}: {len(frames)} frames, {steps} steps, return {total:,.0f}")
+
+
+def film(task, policy, every, seed):
+    """One episode of the mean action.  -> frames (every `every`-th), steps, return"""
+    import gymnasium
+
+    frames, total, env = [], 0.0, gymnasium.make(task.env_id, render_mode="rgb_array")
+    obs, _ = env.reset(seed=seed)
+    for t in tqdm(range(task.max_steps), desc="filming", unit="step", disable=None, leave=False):
+        if t % every == 0:
+            frames.append(env.render())
+        obs, rew, terminated, truncated, _ = env.step(policy.mean(obs[None])[0])
+        total += rew
+        if terminated or truncated:
+            break
+    env.close()
+    return frames, t + 1, total
+
+
+def run_plot(cfg, opts):
+    """--mode plot: curves of the run directories --runs."""
+    if "runs" not in opts:
+        raise UsageError("--mode plot needs --runs DIR [DIR ...]")
+    path = Path(opts.get("out", "curves.png"))
+    plot_runs(opts["runs"], path)
+    say(f"{path}: {len(opts['runs'])} runs")
+
+
+# --- plots ----------------------------------------------------------------------------------------------------------
+
+
+def plot_runs(folders, path):
+    """Real return of one or many runs; several of a kind become their mean with its 95 % confidence interval."""
+    groups = {}
+    for folder in folders:
+        key, x, y = read_run(Path(folder))
+        groups.setdefault(key, []).append((x, y))
+    fig, ax = pyplot().subplots(figsize=(8, 5), layout="constrained")
+    for (label, _), curves in groups.items():
+        n = min(len(x) for x, _ in curves)
+        x, ys = curves[0][0][:n], np.array([y[:n] for _, y in curves])
+        (line,) = ax.plot(x, ys.mean(axis=0), label=f"{label} (n = {len(ys)})")
+        if len(ys) > 1:
+            from scipy.stats import sem, t
+
+            half = sem(ys, axis=0) * t.ppf(0.975, len(ys) - 1)
+            ax.fill_between(x, ys.mean(axis=0) - half, ys.mean(axis=0) + half, color=line.get_color(), alpha=0.2, lw=0)
+    x_names = " / ".join(dict.fromkeys(x_name for _, x_name in groups))
+    ax.set(xlabel=x_names, ylabel="return per episode" + (" (mean, 95 % CI)" if len(folders) > len(groups) else ""))
+    ax.legend(frameon=False)
+    save_figure(fig, path)
+
+
+def read_run(folder):
+    """-> (label, name of x), x (iterations,), real return (iterations,) of a run directory; or UsageError"""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        with open(folder / "progress.csv", newline="") as f:
+            rows = list(csv.DictReader(f))
+        x, y = ("real_steps", "sampled_return") if config["mode"] == "online" else ("updates", "real_return")
+        label = f"{config['env']}, {config['mode']}, {folder.resolve().parent.name}"
+        return (label, x), *(np.array([float(r[k] or "nan") for r in rows]) for k in (x, y))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UsageError(f"{folder}: not the directory of a run ({type(e).__name__}: {e})") from e
+
+
+def pyplot():
+    """matplotlib without a screen, in the project's style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    style = {"font.size": 11, "axes.grid": True, "grid.alpha": 0.25, "lines.linewidth": 2}
+    plt.rcParams.update(style | {"axes.spines.top": False, "axes.spines.right": False})
+    return plt
+
+
+def save_figure(fig, path):
+    """Write a picture whole or not at all, and forget the figure."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fig.savefig(temporary, dpi=130, format=path.suffix[1:] or "png")
+        os.replace(temporary, path)
+    except (OSError, ValueError) as e:
+        raise UsageError(f"cannot write {path}: {e}") from e
+    finally:
+        temporary.unlink(missing_ok=True)
+        pyplot().close(fig)
+
+
+def plot_offline(path, cfg, history):
+    """curves.png: imagined against real return over updates, with dataset and clone; model loss; trust region."""
+    rows, fig = history["rows"], pyplot().figure(figsize=(11, 5.6), layout="constrained")
+    x, kl = ([r.get(k, np.nan) for r in rows] for k in ("updates", "kl"))
+    grid = fig.add_gridspec(2, 2, width_ratios=(2, 1))
+    ax, models, steps = fig.add_subplot(grid[:, 0]), fig.add_subplot(grid[0, 1]), fig.add_subplot(grid[1, 1])
+    for name, color, style, place in (("real", "C0", "-", "simulator"), ("imagined", "C1", "--", "models")):
+        mean, std = (np.array([r[f"{name}_return{end}"] for r in rows]) for end in ("", "_std"))
+        ax.plot(x, mean, style, color=color, marker="o", ms=4, label=f"{name}: in the {place}")
+        ax.fill_between(x, mean - std, mean + std, color=color, alpha=0.15, lw=0)
+    for name, value, color, style in (
+        ("dataset", history["dataset"]["mean"], "0.35", ":"),
+        ("clone" if cfg.bc_init else "random start", rows[0]["real_return"], "C2", "-."),
+    ):
+        if value is not None:
+            ax.axhline(value, color=color, ls=style, label=f"{name}: {value:,.0f}")
+    ax.set(
+        xlabel="TRPO updates",
+        ylabel="return per episode (mean ± std)",
+        title=f"BREMEN offline: {cfg.env}, seed {cfg.seed}",
+    )
+    ax.legend(frameon=False)
+    curve = history["model"]["model_curve"]
+    models.plot(range(1, len(curve) + 1), curve, lw=1.2)
+    models.set(xlabel="epoch", ylabel="validation loss", yscale="log", title=f"the {cfg.members} dynamics models")
+    steps.plot(x, kl, color="C3", marker="o", ms=3)
+    steps.axhline(cfg.target_kl, color="0.35", ls=":", label="trust region")
+    steps.set(xlabel="TRPO updates", ylabel="KL [nats]", title="size of one update", ylim=(0, 1.15 * cfg.target_kl))
+    steps.legend(frameon=False, loc="lower right")
+    save_figure(fig, path)
+
+
+# --- entry ----------------------------------------------------------------------------------------------------------
+
+
+def main(argv=None):
+    """Run the command line.  -> exit status: 0, 1 when training diverged, 2 for input that cannot be used"""
+    try:
+        opts = vars(parser().parse_args(argv))
+        path = Path(opts["resume"]) / "config.json" if "resume" in opts else opts.get("param_path")
+        base = read_config(opts, path)
+        seeds = opts.get("random_seeds", [base.seed])
+        for seed in seeds:
+            cfg = replace(base, seed=seed)
+            globals()[f"run_{cfg.mode}"](cfg, opts)
+        return 0
+    except (UsageError, envs.DataError) as e:
+        print(f"run.py: {e}", file=sys.stderr)
+        return 2
+    except bremen.Diverged as e:
+        print(f"run.py: training stopped: {e}; checkpoint.npz and policy.npz are those of before", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
