@@ -158,6 +158,7 @@ class MujocoSim:
         with warnings.catch_warnings():  # Gymnasium's half_cheetah.xml uses a deprecated attribute
             warnings.simplefilter("ignore")
             self.model = mujoco.MjSpec.from_file(str(assets / task.xml)).compile()
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # a state that blew up stays visible
         self.n = self.model.nq + self.model.nv
         self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
         self.pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
@@ -179,7 +180,8 @@ class MujocoSim:
 
     def observe(self, state):
         """Observations: all of [qpos, qvel] but the position in the plane.  (B, n) -> (B, S) float32"""
-        return state[:, self.task.hidden :].astype(np.float32)
+        with np.errstate(over="ignore"):  # a state that blew up becomes infinite, and unhealthy
+            return state[:, self.task.hidden :].astype(np.float32)
 
 
 class PendulumSim:
@@ -225,7 +227,7 @@ class TaskEnv(gym.Env):
     def __init__(self, task, render_mode=None, width=480, height=480):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be rgb_array or human, not {render_mode!r}")
-        self.task = TASKS[task]
+        self.task = TASKS[task] if isinstance(task, str) else task
         self.metadata = {**self.metadata, "render_fps": round(1 / self.task.dt)}
         self.observation_space, self.action_space = _spaces(self.task)
         self.render_mode, self.size, self.renderer = render_mode, (width, height), None
@@ -283,6 +285,8 @@ class TaskEnv(gym.Env):
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
         width, height = self.size
+        screen = self.sim.model.vis.global_  # MuJoCo's own off-screen buffer is 640 x 480
+        screen.offwidth, screen.offheight = max(width, screen.offwidth), max(height, screen.offheight)
         return MujocoRenderer(self.sim.model, self.sim.datas[0], width=width, height=height, camera_name="track")
 
     def close(self):
@@ -302,7 +306,10 @@ class TaskVectorEnv(VectorEnv):
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
 
     def __init__(self, task, num_envs=1, threads=1, max_episode_steps=None, render_mode=None):
-        self.task, self.num_envs, self.render_mode = TASKS[task], num_envs, render_mode
+        if render_mode is not None:
+            raise ValueError("many robots at once are not drawn: render_mode must be None")
+        self.task = TASKS[task] if isinstance(task, str) else task
+        self.num_envs, self.render_mode = num_envs, None
         self.max_steps = max_episode_steps or self.task.max_steps
         self.single_observation_space, self.single_action_space = _spaces(self.task)
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
@@ -359,20 +366,22 @@ def collect(task, act, n, rng, num_envs=64, threads=1, report=lambda rows: None)
     Episodes are kept in the order in which they *started*: keeping them as they finish would prefer short ones.
     `report` is called with the number of rows so far.  -> Batch of n rows
     """
-    env = TaskVectorEnv(task.name, num_envs, threads)
+    env = TaskVectorEnv(task, num_envs, threads)
     obs, _ = env.reset(seed=[int(s) for s in rng.integers(2**31, size=num_envs)])
     episode, columns, kept = np.arange(num_envs), [], 0
+    lengths = np.zeros(n + num_envs * (task.max_steps + 1), int)  # of every episode so far, by number
     while kept < n:
         action = task.clip(act(obs, rng))
         new_obs, rew, terminated, truncated, infos = env.step(action)
         next_obs = infos.get("final_obs", new_obs)
         columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
+        lengths[episode] += 1
         done = terminated | truncated
         episode[done] = episode.max() + 1 + np.arange(done.sum())
         obs = new_obs
         if done.any() or len(columns) % 100 == 0:
             # usable: everything up to the oldest episode that is still running
-            kept = sum(np.count_nonzero(ids <= episode.min()) for ids, *_ in columns)
+            kept = int(lengths[: episode.min() + 1].sum())
             report(min(kept, n))
     ids, *arrays = (np.concatenate(column) for column in zip(*columns))
     order = np.argsort(ids, kind="stable")[:n]  # rows were stored in time order, so this sorts by (episode, time)
@@ -409,11 +418,14 @@ class DataError(ValueError):
 
 def write_npz(path, **arrays):
     """Write an .npz whole or not at all: into a temporary file first, then renamed.  No pickles."""
-    path = Path(path)
+    path, arrays = Path(path), {name: np.asarray(value) for name, value in arrays.items()}
+    objects = [name for name, a in arrays.items() if a.dtype.hasobject]
+    if objects:
+        raise ValueError(f"{path}: {', '.join(objects)} could only be stored as pickles")
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as f:
-            np.savez(f, **{k: np.asarray(v) for k, v in arrays.items()})
+            np.savez(f, **arrays)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -427,12 +439,19 @@ def read_npz(path):
     try:
         if not zipfile.is_zipfile(path):
             raise DataError(f"{path}: not an .npz file, or a truncated one")
-        with np.load(path, allow_pickle=False) as z:
-            return {name: z[name] for name in z.files}
+        with open(path, "rb") as f:  # opened here because np.load leaves a damaged file open
+            z = np.load(f, allow_pickle=False)
+            if isinstance(z, np.ndarray):
+                raise DataError(f"{path}: a single array, not an .npz file")
+            arrays = {name: z[name] for name in z.files}
     except DataError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:
+    except (MemoryError, OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:
         raise DataError(f"{path}: cannot be read ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from e
+    strangers = [name for name, a in arrays.items() if not isinstance(a, np.ndarray)]
+    if strangers:
+        raise DataError(f"{path}: {strangers[0]!r} is not an array")
+    return arrays
 
 
 def save_dataset(path, batch, meta):
@@ -448,7 +467,7 @@ def load_dataset(path, task):
         raise DataError(f"{path}: not a dataset, it lacks {', '.join(sorted(missing))}")
     meta = read_meta(path, arrays)
     if meta.get("env") != task.name:
-        raise DataError(f"{path}: holds data of {meta.get('env')}, not of {task.name}")
+        raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {task.name}")
     n = arrays["rew"].size
     wanted = dict(obs=(n, task.obs_dim), act=(n, task.act_dim), rew=(n,), next_obs=(n, task.obs_dim))
     wanted |= dict(terminated=(n,), truncated=(n,))
@@ -457,9 +476,12 @@ def load_dataset(path, task):
         if arrays[name].shape != shape or arrays[name].dtype.kind != kind or n == 0:
             found = f"{arrays[name].dtype} {arrays[name].shape}"
             raise DataError(f"{path}: {name} is {found}, not {'bool' if kind == 'b' else 'float'} {shape}, n > 0")
-        if kind == "f" and not np.isfinite(arrays[name]).all():
-            raise DataError(f"{path}: {name} holds NaN or infinity")
-    return Batch(*(arrays[k] if arrays[k].dtype == bool else arrays[k].astype(np.float32) for k in Batch._fields)), meta
+        if kind == "f":
+            with np.errstate(over="ignore"):
+                arrays[name] = arrays[name].astype(np.float32)
+            if not np.isfinite(arrays[name]).all():
+                raise DataError(f"{path}: {name} holds NaN or infinity")
+    return Batch(*(arrays[name] for name in Batch._fields)), meta
 
 
 def read_meta(path, arrays):

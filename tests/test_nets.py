@@ -52,9 +52,7 @@ def test_what_stands_behind_the_weights_is_not_looked_at():
     tape = nets.mlp_tape(policy, x, sizes)
     np.testing.assert_array_equal(tape[-1], nets.mlp(theta, x, sizes))
     np.testing.assert_array_equal(nets.mlp_vjp(policy, tape, g, sizes), nets.mlp_vjp(theta, tape, g, sizes))
-    np.testing.assert_array_equal(
-        nets.mlp_jvp(policy, tape, tangent, sizes), nets.mlp_jvp(theta, tape, v, sizes)
-    )
+    np.testing.assert_array_equal(nets.mlp_jvp(policy, tape, tangent, sizes), nets.mlp_jvp(theta, tape, v, sizes))
 
 
 def test_init_is_float32_with_zero_biases_and_the_seed_decides():
@@ -345,9 +343,7 @@ def test_log_prob_is_scipys():
 
 def test_entropy_is_scipys():
     log_std = np.array([-0.3, 0.6, 1.0])
-    assert nets.entropy(log_std) == pytest.approx(
-        scipy.stats.norm.entropy(scale=np.exp(log_std)).sum(), rel=1e-12
-    )
+    assert nets.entropy(log_std) == pytest.approx(scipy.stats.norm.entropy(scale=np.exp(log_std)).sum(), rel=1e-12)
 
 
 def integral(p, q):
@@ -375,9 +371,7 @@ def test_kl_is_the_integral():
 WRONG_KL = {
     "arguments swapped": lambda mu_old, ls_old, mu, ls: nets.kl_gauss(mu, ls, mu_old, ls_old),
     "one standard deviation for both": lambda mu_old, ls_old, mu, ls: nets.kl_gauss(mu_old, ls, mu, ls),
-    "variance taken for the deviation": lambda mu_old, ls_old, mu, ls: nets.kl_gauss(
-        mu_old, 2 * ls_old, mu, 2 * ls
-    ),
+    "variance taken for the deviation": lambda mu_old, ls_old, mu, ls: nets.kl_gauss(mu_old, 2 * ls_old, mu, 2 * ls),
     "mean over actions": lambda *policies: nets.kl_gauss(*policies) / 2,
 }
 
@@ -437,6 +431,4 @@ def test_use_threads_limits_workers_and_blas(use_threads):
     assert use_threads(1) == 1 == nets.workers()
     all_cores = use_threads()
     assert all_cores >= 1 and nets.workers() == all_cores
-    assert all(
-        lib["num_threads"] == 1 for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"
-    )
+    assert all(lib["num_threads"] == 1 for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas")

@@ -85,9 +85,7 @@ WRONG_GAE = {
     "ignores truncation": under(lambda terminated, truncated: (terminated, truncated & False)),
     "ignores termination": under(lambda terminated, truncated: (terminated & False, truncated)),
     "one done, never bootstraps": under(lambda terminated, truncated: (terminated | truncated, truncated)),
-    "one done, always bootstraps": under(
-        lambda terminated, truncated: (terminated & False, terminated | truncated)
-    ),
+    "one done, always bootstraps": under(lambda terminated, truncated: (terminated & False, terminated | truncated)),
     "value of the next row": lambda rew, val, next_val, *a: trpo.gae(rew, val, follow(val, next_val), *a),
     "no lambda": lambda *a: trpo.gae(*a[:-1], 1.0),
 }
@@ -103,13 +101,8 @@ def test_gae_lam_1_is_the_return_minus_the_value_and_lam_0_the_td_error():
     rew, val, *_ = paths()
     never, last, gamma = np.zeros(rew.shape, bool), np.full((1, rew.shape[1]), 5.0), 0.9
     next_val = follow(val, last)  # one path per column, nothing ends
-    returns = [
-        gamma ** np.arange(len(rew) - t) @ rew[t:] + gamma ** (len(rew) - t) * last[0]
-        for t in range(len(rew))
-    ]
-    np.testing.assert_allclose(
-        trpo.gae(rew, val, next_val, never, never, gamma, 1.0), returns - val, atol=1e-12
-    )
+    returns = [gamma ** np.arange(len(rew) - t) @ rew[t:] + gamma ** (len(rew) - t) * last[0] for t in range(len(rew))]
+    np.testing.assert_allclose(trpo.gae(rew, val, next_val, never, never, gamma, 1.0), returns - val, atol=1e-12)
     td = trpo.gae(rew, val, next_val, never, never, gamma, 0.0)
     np.testing.assert_allclose(td, rew + gamma * next_val - val, atol=1e-12)
 
@@ -152,9 +145,7 @@ def check_cg(cg):
     for n in (1, 2, 5, 8):
         A, b = system(n)
         x, _ = cg(lambda v, A=A: A @ v, b.copy(), n)
-        np.testing.assert_allclose(
-            x, np.linalg.solve(A, b), rtol=1e-6, err_msg="after n steps CG should be exact"
-        )
+        np.testing.assert_allclose(x, np.linalg.solve(A, b), rtol=1e-6, err_msg="after n steps CG should be exact")
 
 
 def test_cg_is_exact_in_n_steps():
@@ -273,9 +264,7 @@ def test_line_search_refuses(evaluate):
         return evaluate(step)
 
     full = np.array([1.0, 2.0])
-    step, improvement, kl, backtracks, accepted = trpo.line_search(
-        watched, full, 1.0, max_kl=0.1, max_backtracks=4
-    )
+    step, improvement, kl, backtracks, accepted = trpo.line_search(watched, full, 1.0, max_kl=0.1, max_backtracks=4)
     np.testing.assert_array_equal(step, [0, 0])
     assert not accepted and (improvement, kl, backtracks) == (0, 0, 4)
     np.testing.assert_allclose(tried, [1, 0.8, 0.64, 0.512, 0.4096])
@@ -340,13 +329,9 @@ def test_kl_sum_is_zero_at_the_old_policy_and_positive_elsewhere():
     theta, rows, net = problem()
     assert trpo.kl_sum(theta, rows, net) == 0
     new = elsewhere(theta)
-    want = sum(
-        nets.kl_gauss(r.mu, r.log_std, nets.mlp(new, r.obs, *net), new[-2:])[0] for r in rows.chunks(1)
-    )
+    want = sum(nets.kl_gauss(r.mu, r.log_std, nets.mlp(new, r.obs, *net), new[-2:])[0] for r in rows.chunks(1))
     assert want > 0
-    np.testing.assert_allclose(
-        trpo.kl_sum(new, rows, net), want, rtol=1e-12
-    )  # a sum over rows, old policy in front
+    np.testing.assert_allclose(trpo.kl_sum(new, rows, net), want, rtol=1e-12)  # a sum over rows, old policy in front
 
 
 @each_net
@@ -401,8 +386,7 @@ def test_fisher_by_finite_differences():
     theta, rows, net = problem(((3, 2, 1), 0.7))
     slope, h = grad(trpo.kl_sum), 1e-5
     columns = [
-        (slope(theta + h * e, rows, net) - slope(theta - h * e, rows, net)) / (2 * h)
-        for e in np.eye(len(theta))
+        (slope(theta + h * e, rows, net) - slope(theta - h * e, rows, net)) / (2 * h) for e in np.eye(len(theta))
     ]
     got = dense(trpo.fisher_product(theta, rows, net), len(theta))
     np.testing.assert_allclose(got, np.stack(columns, axis=1) / len(rows.obs), rtol=0, atol=1e-7)
@@ -451,9 +435,7 @@ def test_a_step_improves_inside_the_trust_region(dtype, learn_std):
     gain = (trpo.surrogate(new, rows, net) - rows.adv.sum()) / 400
     kl = trpo.kl_sum(new, rows, net) / 400
     assert gain > 0 and 0 < kl <= CFG.target_kl * (1 + 1e-5)
-    assert info["surrogate_gain"] == pytest.approx(gain, rel=1e-3) and info["kl"] == pytest.approx(
-        kl, rel=1e-3
-    )
+    assert info["surrogate_gain"] == pytest.approx(gain, rel=1e-3) and info["kl"] == pytest.approx(kl, rel=1e-3)
     assert (new[:-2] != theta[:-2]).any()
     assert (new[-2:] != theta[-2:]).all() == learn_std == (new[-2:] != theta[-2:]).any()
 
@@ -529,14 +511,7 @@ def states(n=500, seed=0):
 
 def quadratic(obs, time):
     t = time / 100
-    return (
-        3
-        + obs @ [1.0, -2.0, 0.5]
-        - obs.astype(np.float64) ** 2 @ [0.3, 0.0, 0.7]
-        + t
-        - 0.5 * t**2
-        + 0.1 * t**3
-    )
+    return 3 + obs @ [1.0, -2.0, 0.5] - obs.astype(np.float64) ** 2 @ [0.3, 0.0, 0.7] + t - 0.5 * t**2 + 0.1 * t**3
 
 
 def test_features_by_hand():
@@ -547,16 +522,12 @@ def test_features_by_hand():
 def test_linear_value_is_least_squares():
     obs, time = states()
     target = quadratic(obs, time)
-    critic = trpo.fit_value(
-        trpo.new_critic(np.random.default_rng(0), 3, LINEAR), obs, time, target, LINEAR, None
-    )
+    critic = trpo.fit_value(trpo.new_critic(np.random.default_rng(0), 3, LINEAR), obs, time, target, LINEAR, None)
     want = np.linalg.lstsq(trpo.features(obs, time), target, rcond=None)[0]
     np.testing.assert_allclose(critic.psi, want, atol=1e-5)
     np.testing.assert_allclose(trpo.value(critic, obs, time, LINEAR), target, atol=1e-5)
     new_obs, new_time = states(seed=1)  # noiseless: it also holds where it was not fitted
-    np.testing.assert_allclose(
-        trpo.value(critic, new_obs, new_time, LINEAR), quadratic(new_obs, new_time), atol=1e-5
-    )
+    np.testing.assert_allclose(trpo.value(critic, new_obs, new_time, LINEAR), quadratic(new_obs, new_time), atol=1e-5)
 
 
 def test_mlp_value_reduces_its_error_at_the_scale_of_a_return():
