@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 # --- threads: one place decides -------------------------------------------------------------------------------------
 
+CHUNK = 1000  # rows that one worker takes at a time: 1000 x 256 float32 activations are 1 MB and stay in its cache
 _pool = ThreadPoolExecutor(1)
 
 
@@ -92,6 +93,17 @@ def mlp(theta, x, sizes, limit=None):
         x = anp.maximum(anp.dot(x, V) + c, 0)
     y = anp.dot(x, W) + b
     return y if limit is None else limit * anp.tanh(y)
+
+
+def mlp_rows(theta, x, sizes, limit=None):
+    """`mlp` of many rows, a cache-sized chunk at a time on the worker threads.  x (N, m) -> (N, n)"""
+    return np.concatenate(parallel(lambda chunk: mlp(theta, chunk, sizes, limit), chunks(x)))
+
+
+def chunks(x, size=None):
+    """The rows of x in pieces of at most `size` (CHUNK).  -> list of views"""
+    size = size or CHUNK
+    return [x[i : i + size] for i in range(0, len(x), size)]
 
 
 def mlp_tape(theta, x, sizes, limit=None):
@@ -166,10 +178,10 @@ def squared_error_grad(theta, x, y, sizes, limit=None, gradients="hand"):
     return loss, mlp_vjp(theta, tape, error, sizes, limit)
 
 
-def mean_loss(theta, x, y, sizes, limit=None, chunk=2500):
-    """`squared_error` of many rows, a cache-sized chunk at a time.  -> scalar"""
-    pieces = ((x[i : i + chunk], y[i : i + chunk]) for i in range(0, len(x), chunk))
-    return sum(float(squared_error(theta, a, b, sizes, limit)) * len(a) for a, b in pieces) / len(x)
+def mean_loss(theta, x, y, sizes, limit=None):
+    """`squared_error` of many rows, a cache-sized chunk at a time.  x (N, m), y (N, n) -> scalar"""
+    pairs = zip(chunks(x), chunks(y))
+    return sum(float(squared_error(theta, a, b, sizes, limit)) * len(a) for a, b in pairs) / len(x)
 
 
 class Adam(NamedTuple):

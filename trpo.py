@@ -17,9 +17,6 @@ from numba import njit
 
 import nets
 
-CHUNK = 2500  # rows worked on at a time: their activations (2500 x 200 float32 = 2 MB) stay in cache
-
-
 # --- three solvers that know no policy ------------------------------------------------------------------------------
 
 
@@ -98,24 +95,33 @@ class Rows(NamedTuple):
     log_std: np.ndarray
 
     def chunks(self, size=None):
-        """The same rows in pieces of at most `size` (CHUNK)."""
-        size = size or CHUNK
-        for i in range(0, len(self.obs), size):
-            yield Rows(*(column[i : i + size] for column in self[:4]), self.log_std)
+        """The same rows in cache-sized pieces (nets.chunks).  -> list of Rows"""
+        return [Rows(*columns, self.log_std) for columns in zip(*(nets.chunks(column, size) for column in self[:4]))]
 
 
 def surrogate(theta, rows, net):
     """Importance-weighted advantage, the objective of Eq. (14) of arXiv:1502.05477, summed over rows.  -> scalar"""
-    theta_mu, log_std = nets.split(theta, net[0])
-    mu = nets.mlp(theta_mu, rows.obs, *net)
-    old = nets.log_prob(rows.act, rows.mu, rows.log_std)
-    return anp.sum(anp.exp(nets.log_prob(rows.act, mu, log_std) - old) * rows.adv)
+    return _surrogate(nets.mlp(theta, rows.obs, *net), nets.split(theta, net[0])[1], rows)
 
 
 def kl_sum(theta, rows, net):
     """KL(old policy || policy), the constraint of Eq. (14) of arXiv:1502.05477, summed over rows [nats].  -> scalar"""
-    theta_mu, log_std = nets.split(theta, net[0])
-    return anp.sum(nets.kl_gauss(rows.mu, rows.log_std, nets.mlp(theta_mu, rows.obs, *net), log_std))
+    return _kl_sum(nets.mlp(theta, rows.obs, *net), nets.split(theta, net[0])[1], rows)
+
+
+def _surrogate(mu, log_std, rows):
+    old = nets.log_prob(rows.act, rows.mu, rows.log_std)
+    return anp.sum(anp.exp(nets.log_prob(rows.act, mu, log_std) - old) * rows.adv)
+
+
+def _kl_sum(mu, log_std, rows):
+    return anp.sum(nets.kl_gauss(rows.mu, rows.log_std, mu, log_std))
+
+
+def surrogate_and_kl(theta, rows, net):
+    """Both from one forward pass: what the line search asks at every trial.  -> (2,) float64"""
+    mu, log_std = nets.mlp(theta, rows.obs, *net), nets.split(theta, net[0])[1]
+    return np.array([_surrogate(mu, log_std, rows), _kl_sum(mu, log_std, rows)], np.float64)
 
 
 def surrogate_grad(theta, rows, tape, net):
@@ -186,8 +192,8 @@ def step(theta, rows, net, cfg, rng):
 
     def evaluate(part):
         new = theta + part.astype(dtype)
-        gain = _mean(lambda c: surrogate(new, c, net), rows.chunks(), n) - before
-        return float(gain), float(_mean(lambda c: kl_sum(new, c, net), rows.chunks(), n))
+        after, kl = _mean(lambda c: surrogate_and_kl(new, c, net), rows.chunks(), n)
+        return float(after) - before, float(kl)
 
     part, gain, kl, backtracks, accepted = line_search(
         evaluate, full_step, g @ full_step, cfg.target_kl, cfg.backtrack, cfg.max_backtracks, cfg.accept_ratio
@@ -231,9 +237,7 @@ def value(critic, obs, time, cfg):
     if critic.moments is None:
         return features(obs, time) @ critic.psi
     sizes = (obs.shape[1], *cfg.value_hidden, 1)
-    chunks = [obs[i : i + CHUNK] for i in range(0, len(obs), CHUNK)]
-    out = nets.parallel(lambda o: nets.mlp(critic.psi, o, sizes)[:, 0], chunks)
-    return np.concatenate(out).astype(np.float64) / (1 - cfg.gamma)
+    return nets.mlp_rows(critic.psi, obs, sizes)[:, 0].astype(np.float64) / (1 - cfg.gamma)
 
 
 def fit_value(critic, obs, time, target, cfg, rng):
@@ -301,7 +305,7 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
     adv = gae(paths.rew, val, next_val, paths.terminated, paths.truncated, cfg.gamma, cfg.lam)
     target = flat(adv + val)
     adv = flat((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
-    mu = nets.mlp(theta, obs, *net)
+    mu = nets.mlp_rows(theta, obs, *net)
     rows = Rows(obs, flat(paths.act), adv, mu, nets.split(theta, net[0])[1])
     theta, info = step(theta, rows, net, cfg, rng)
     info["explained_variance"] = explained_variance(flat(val), target)

@@ -394,7 +394,7 @@ def test_fisher_by_finite_differences():
 
 def test_chunking_changes_nothing():
     """More rows than a chunk holds: by hand in chunks, by autograd all at once."""
-    theta, rows, net = problem(n=2 * trpo.CHUNK + 1)
+    theta, rows, net = problem(n=2 * nets.CHUNK + 1)
     v = elsewhere(theta)
     for derivative in (trpo.policy_gradient, lambda *a: trpo.fisher_product(*a)(v)):
         np.testing.assert_allclose(
@@ -403,7 +403,7 @@ def test_chunking_changes_nothing():
 
 
 def test_threads_change_no_bit():
-    theta, rows, net = problem(n=2 * trpo.CHUNK + 1, dtype=np.float32)
+    theta, rows, net = problem(n=2 * nets.CHUNK + 1, dtype=np.float32)
     v, results = np.ones(len(theta)), []
     try:
         for threads in (1, 2):
@@ -565,7 +565,7 @@ def test_fitting_leaves_the_old_value_function_alone_and_the_seed_decides(cfg):
 
 
 def test_value_of_more_rows_than_a_chunk():
-    obs, time = states(2 * trpo.CHUNK + 1)
+    obs, time = states(2 * nets.CHUNK + 1)
     critic = trpo.new_critic(np.random.default_rng(0), 3, MLP)
     whole = nets.mlp(critic.psi, obs, (3, 16, 1))[:, 0] / (1 - MLP.gamma)
     np.testing.assert_allclose(trpo.value(critic, obs, time, MLP), whole, rtol=1e-4, atol=1e-6)
