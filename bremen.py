@@ -273,9 +273,8 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
     moments, best, best_phi, waited = nets.adam_init(phi), np.inf, None, 0
     for epoch in range(cfg.model_epochs):
         lr = cfg.model_lr * (cfg.model_lr_last / cfg.model_lr) ** (epoch / max(1, cfg.model_epochs - 1))
-        for i in nets.minibatches(rng, len(x), cfg.model_batch):
-            _, g = nets.squared_error_grad(phi, x[i], y[i], sizes, None, cfg.gradients)
-            moments = nets.adam(phi, g, moments, lr)
+        order = rng.permutation(len(x))
+        moments = nets.adam_epoch(phi, moments, x, y, order, cfg.model_batch, lr, sizes, None, cfg.gradients)
         loss = nets.mean_loss(phi, x_val, y_val, sizes)
         if not np.isfinite(loss):
             raise Diverged("a dynamics model's loss is not finite: try a smaller model_lr")
@@ -303,12 +302,11 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
     net, beta = policy_net(cfg), new_policy(cfg, rng)
     mu = nets.split(beta, net[0])[0]  # a view: Adam moves the weights of beta and leaves log_std alone
     moments, obs = nets.adam_init(mu), norm(data.obs)
-    for step in range(cfg.clone_steps):
-        i = rng.integers(len(obs), size=cfg.clone_batch)
-        loss, g = nets.squared_error_grad(mu, obs[i], data.act[i], *net, cfg.gradients)
-        moments = nets.adam(mu, g, moments, cfg.clone_lr)
-        if step % 500 == 499 or step + 1 == cfg.clone_steps:
-            report({"stage": "clone", "done": step + 1, "total": cfg.clone_steps, "loss": loss})
+    for done in range(0, cfg.clone_steps, 500):
+        order = rng.integers(len(obs), size=min(500, cfg.clone_steps - done) * cfg.clone_batch)
+        moments = nets.adam_epoch(mu, moments, obs, data.act, order, cfg.clone_batch, cfg.clone_lr, *net, cfg.gradients)
+        loss = nets.mean_loss(mu, obs[order[:5000]], data.act[order[:5000]], *net)
+        report({"stage": "clone", "done": min(done + 500, cfg.clone_steps), "total": cfg.clone_steps, "loss": loss})
     loss = nets.mean_loss(mu, obs, data.act, *net)
     if not np.isfinite(loss):
         raise Diverged("cloning has produced numbers that are not finite: try a smaller clone_lr")

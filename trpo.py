@@ -215,7 +215,7 @@ class Critic(NamedTuple):
 def features(obs, time):
     """Linear baseline's features [clip(o, +-10), o^2, t/100, (t/100)^2, (t/100)^3, 1] of normalised observations.
 
-    Duan et al., arXiv:1604.06778, section 3.  obs (N, S), time (N,) [steps] -> (N, 2S + 4) float64
+    The linear baseline of Duan et al., arXiv:1604.06778.  obs (N, S), time (N,) [steps] -> (N, 2S + 4) float64
     """
     o, t = np.clip(obs, -10, 10).astype(np.float64), time[:, None] / 100.0
     return np.concatenate([o, o * o, t, t**2, t**3, np.ones_like(t)], axis=1)
@@ -249,9 +249,10 @@ def fit_value(critic, obs, time, target, cfg, rng):
     moments, sizes = nets.Adam(m, v, critic.moments.t), (obs.shape[1], *cfg.value_hidden, 1)
     y = ((1 - cfg.gamma) * target[:, None]).astype(psi.dtype)
     for _ in range(cfg.value_epochs):
-        for i in nets.minibatches(rng, len(obs), cfg.value_batch):
-            _, g = nets.squared_error_grad(psi, obs[i], y[i], sizes, None, cfg.gradients)
-            moments = nets.adam(psi, g, moments, cfg.value_lr)
+        order = rng.permutation(len(obs))
+        moments = nets.adam_epoch(
+            psi, moments, obs, y, order, cfg.value_batch, cfg.value_lr, sizes, None, cfg.gradients
+        )
     return Critic(psi, moments)
 
 

@@ -185,7 +185,7 @@ def test_float32_stays_float32(net):
     assert {a.dtype for a in results} == {np.dtype(np.float32)}
 
 
-# --- Adam and minibatches -----------------------------------------------------------------------------------
+# --- Adam  -----------------------------------------------------------------------------------
 
 
 def check_adam(step):
@@ -213,7 +213,7 @@ def test_adam_against_the_textbook_form():
 
 WRONG_ADAM = {
     "no bias correction": lambda theta, g, s, lr: nets.adam(theta, g, s._replace(t=s.t + 10**6), lr),
-    "eps of another size": lambda theta, g, s, lr: nets.adam(theta, g, s, lr, eps=1e-3),
+    "first moment forgotten": lambda theta, g, s, lr: nets.adam(theta, g, s._replace(m=0 * s.m), lr),
     "ascent": lambda theta, g, s, lr: nets.adam(theta, -g, s, lr),
     "a copy": lambda theta, g, s, lr: nets.adam(theta.copy(), g, s, lr),
 }
@@ -249,15 +249,54 @@ def test_adam_refuses_a_gradient_of_another_length():
         nets.adam(theta, np.ones(4), nets.adam_init(theta), 0.1)
 
 
-def test_minibatches_hold_each_row_once():
-    rng = np.random.default_rng(0)
-    first, second = (list(nets.minibatches(rng, 23, 5)) for _ in range(2))
-    assert [len(i) for i in first] == [5, 5, 5, 5, 3]
-    np.testing.assert_array_equal(np.sort(np.concatenate(first)), np.arange(23))
-    assert not np.array_equal(np.concatenate(first), np.concatenate(second))  # a new order each time
-    again = list(nets.minibatches(np.random.default_rng(0), 23, 5))
-    np.testing.assert_array_equal(np.concatenate(first), np.concatenate(again))
-    assert [len(i) for i in nets.minibatches(rng, 4, 100)] == [4]
+EPOCHS = [((4, 3), None), ((4, 6, 3), 2.0), ((4, 6, 5, 3), None), ((4, 6, 5, 3), 0.5)]
+
+
+def check_epoch(epoch, net, tolerance=1e-12):
+    """Step by step what `squared_error_grad` and `adam` do, the shorter last minibatch included."""
+    rng, (sizes, limit) = np.random.default_rng(0), net
+    x, y, order = rng.standard_normal((23, 4)), rng.standard_normal((23, 3)), rng.integers(23, size=27)
+    theta = nets.init_mlp(rng, sizes).astype(np.float64)
+    want, state, moments = theta.copy(), nets.adam_init(theta), nets.adam_init(theta)
+    for rows in (order[:10], order[10:20], order[20:]):
+        _, g = nets.squared_error_grad(want, x[rows], y[rows], sizes, limit)
+        moments = nets.adam(want, g, moments, 0.01)
+    new = epoch(theta, state, x, y, order, 10, 0.01, sizes, limit)
+    np.testing.assert_allclose(theta, want, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(new.v, moments.v, rtol=0, atol=tolerance)
+    assert new.t == 3
+
+
+@pytest.mark.parametrize("net", EPOCHS, ids=str)
+@pytest.mark.parametrize("how", ["hand", "autograd"])
+def test_adam_epoch_is_its_two_parts(net, how):
+    check_epoch(lambda *args: nets.adam_epoch(*args, how), net, 1e-12 if how == "hand" else 1e-10)
+
+
+WRONG_EPOCHS = {
+    "the rest is dropped": lambda th, s, x, y, order, *more: nets.adam_epoch(th, s, x, y, order[:20], *more),
+    "rows in their own order": lambda th, s, x, y, order, *more: nets.adam_epoch(th, s, x, y, np.sort(order), *more),
+    "not squashed": lambda *args: nets.adam_epoch(*args[:-1]),
+    "a copy": lambda th, *more: nets.adam_epoch(th.copy(), *more),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_EPOCHS.values(), ids=WRONG_EPOCHS)
+def test_wrong_epochs_are_refused(wrong):
+    with pytest.raises(AssertionError):
+        check_epoch(wrong, EPOCHS[1])
+
+
+def test_adam_epoch_stays_float32_and_refuses_what_does_not_fit():
+    rng, sizes = np.random.default_rng(0), (4, 6, 3)
+    x, y = rng.standard_normal((9, 4), np.float32), rng.standard_normal((9, 3), np.float32)
+    theta = nets.init_mlp(rng, sizes)
+    state = nets.adam_epoch(theta, nets.adam_init(theta), x, y, np.arange(9), 4, 0.01, sizes)
+    assert {theta.dtype, state.m.dtype, state.v.dtype} == {np.dtype(np.float32)} and state.t == 3
+    for bad in (lambda: (theta[:-1], x, y), lambda: (theta, x[:, :3], y), lambda: (theta, x, y[:, :2])):
+        th, a, b = bad()
+        with pytest.raises(ValueError, match="do not fit"):
+            nets.adam_epoch(th.copy(), nets.adam_init(th), a.copy(), b.copy(), np.arange(9), 4, 0.01, sizes)
 
 
 # --- normalisation ------------------------------------------------------------------------------------------
