@@ -37,22 +37,22 @@ class Config:
     # dynamics models
     members: int = 5  # K, ensemble size
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
-    model_lr: float = 1e-3  # Adam's step size in the first epoch ...
+    model_lr: float = 2e-3  # Adam's step size in the first epoch ...
     model_lr_last: float = 1e-4  # ... and in the last possible one; geometric in between
-    model_batch: int = 256  # minibatch [rows]
-    model_epochs: int = 40  # at most so many passes over the data
+    model_batch: int = 64  # minibatch [rows]
+    model_epochs: int = 14  # at most so many passes over the data
     model_patience: int = 5  # stop after so many epochs without a better validation loss
     validation: float = 0.15  # share of the rows held out, drawn at random
     # behaviour cloning and policy
     policy_hidden: tuple = (200, 200)  # widths of the policy's hidden layers
     clone_lr: float = 1e-3  # Adam's step size
     clone_batch: int = 256  # minibatch [rows]
-    clone_steps: int = 20_000  # gradient steps
+    clone_steps: int = 10_000  # gradient steps
     bc_init: bool = True  # start the policy from the clone; no: random start, as ME-TRPO does
     std: float = 0.1  # sigma of the policy, as a share of the action limit: for sampling *and* for densities
     learn_std: bool = False  # let TRPO change sigma
     # imagination
-    iterations: int = 15  # rounds, each of `interval` updates and one evaluation
+    iterations: int = 12  # rounds, each of `interval` updates and one evaluation
     interval: int = 25  # TRPO updates per iteration
     imagined_steps: int = 20_000  # imagined transitions per update [rows]
     horizon: int = 250  # length of an imagined path [steps]
@@ -66,7 +66,7 @@ class Config:
     lam: float = 0.95  # lambda of generalised advantage estimation
     cg_iters: int = 10  # conjugate-gradient iterations
     cg_damping: float = 0.1  # added to the Fisher matrix's diagonal
-    fisher_rows: float = 0.2  # share of the rows used for Fisher products
+    fisher_rows: float = 0.1  # share of the rows used for Fisher products
     backtrack: float = 0.8  # factor of the line search
     max_backtracks: int = 15  # then the step is given up
     accept_ratio: float = 0.1  # least share of the predicted improvement
@@ -102,6 +102,7 @@ class Config:
 
 _SMALL = dict(members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32), clone_steps=300)
 _ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015, lam=0.97, value_epochs=10, interval=10)
+_HALF = dict(n_train=100_000, model_epochs=24, iterations=14, target_kl=2e-3)
 _LONG_PATHS = dict(horizon=1000)
 # What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
 PRESETS = {
@@ -110,15 +111,15 @@ PRESETS = {
                   eval_interval_episodes=2, online_steps=16_000, online_envs=8, **_SMALL),
     },
     "classroom": {
-        "half_cheetah": dict(n_train=100_000, target_kl=2e-3),
-        "cheetah_run": dict(n_train=100_000, target_kl=2e-3),
-        "ant": dict(n_train=100_000, target_kl=2e-3, lam=0.97),
-        "pendulum": dict(n_train=20_000, horizon=100, target_kl=5e-3, model_hidden=(64, 64), policy_hidden=(64, 64)),
+        "half_cheetah": _HALF, "cheetah_run": _HALF, "ant": _HALF | dict(lam=0.97),
+        "walker2d": _HALF | dict(target_kl=1e-3),
+        "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
+                         policy_hidden=(64, 64)),
     },
     "paper": {
         "*": dict(n_train=1_000_000, model_hidden=(1024, 1024), model_batch=1000, model_epochs=200, model_patience=20,
-                  model_lr_last=1e-3, clone_lr=5e-4, clone_steps=300_000, iterations=250, imagined_steps=50_000,
-                  start="initial", value="linear", target_kl=4.5e-4, fisher_rows=1.0),
+                  model_lr=1e-3, model_lr_last=1e-3, clone_lr=5e-4, clone_steps=300_000, iterations=250,
+                  imagined_steps=50_000, start="initial", value="linear", target_kl=4.5e-4, fisher_rows=1.0),
         "hopper": _LONG_PATHS | dict(target_kl=2.3e-4), "walker2d": _LONG_PATHS | dict(target_kl=2.3e-4),
         "ant": dict(lam=0.97, target_kl=2.3e-4),
     },
@@ -127,8 +128,10 @@ PRESETS = {
 
 def preset(cfg):
     """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}"""
-    table, mode = PRESETS[cfg.preset], _ONLINE if cfg.mode == "online" else {}
-    return {**table.get("*", {}), **table.get(cfg.env, {}), **mode}
+    table, online = PRESETS[cfg.preset], {}
+    if cfg.mode == "online":
+        online = _ONLINE | (dict(std=0.3, target_kl=0.02) if cfg.env == "ant" else {})
+    return {**table.get("*", {}), **table.get(cfg.env, {}), **online}
 
 
 CHOICES = {
@@ -294,7 +297,7 @@ def predict(dynamics, obs, act, member, cfg):
 
 
 def clone_behavior(data, norm, cfg, rng, report=ignore):
-    """Clone the behaviour policy by regression of actions on observations: minimise mean 1/2 |a - mu(s)|^2.
+    """Clone the behaviour policy: Algorithm 2, "behavior cloning", minimises the mean of 1/2 |a - mu(s)|^2.
 
     The mean is squashed to the action limit, the standard deviation is the run's `std`.
     -> beta (P,), {"clone_loss": that mean}
@@ -327,7 +330,7 @@ def start_states(data, cfg):
 
 
 def imagine_paths(s, starts, cfg, rng):
-    """Roll the policy out in the ensemble from states drawn from `starts` (R, S): Algorithm 2, imagined rollouts.
+    """Roll the policy out in the ensemble from states drawn from `starts` (R, S): Algorithm 2, "imagined rollouts".
 
     imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place.  At each step one
     member, drawn at random, predicts for all (or each path keeps its own).  alpha KL(policy || clone) is taken off

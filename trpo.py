@@ -134,7 +134,7 @@ def surrogate_grad(theta, rows, tape, net):
 
 
 def fisher_vector(theta, tape, v, net):
-    """Fisher information times v by hand, J^T M J v, summed over rows: arXiv:1502.05477, appendix C.1.  v (P,) -> (P,)
+    """Fisher information times v by hand, J^T M J v, summed over rows: arXiv:1502.05477, appendix C.  v (P,) -> (P,)
 
     M is the metric of the Gaussian: 1/sigma^2 for the mean, 2 for log sigma.  At the old policy this is exactly the
     Hessian of `kl_sum`: the part of the Hessian with second derivatives of mu is multiplied by d kl / d mu = 0.
@@ -293,7 +293,7 @@ def sample_paths(env, policy, steps, rng):
 
 
 def improve(theta, critic, paths, norm, net, cfg, rng):
-    """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy by TRPO".
+    """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy".
 
     Advantages use the value function of before these paths, so that it cannot explain away their noise.
     theta (P,), critic -> theta (P,), critic, info

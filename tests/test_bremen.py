@@ -1,0 +1,959 @@
+"""Algorithm 2 and its parts: kernel against plain loops, models and clones of known systems, whole and resumed runs."""
+
+import copy
+import inspect
+from dataclasses import asdict, fields, replace
+
+import numpy as np
+import pytest
+
+import bremen
+import envs
+import nets
+import trpo
+
+HOPPER, PENDULUM = envs.TASKS["hopper"], envs.TASKS["pendulum"]
+TINY = bremen.Config(
+    env="pendulum", threads=2, std=0.1, policy_hidden=(8,),
+    members=2, model_hidden=(8,), model_epochs=2, model_batch=100, model_lr=1e-3, model_lr_last=1e-4, validation=0.15,
+    clone_steps=30, clone_batch=32, clone_lr=1e-3,
+    iterations=2, interval=2, imagined_steps=400, horizon=20, target_kl=5e-3, fisher_rows=0.2,
+    value="mlp", value_hidden=(8,), value_epochs=1, value_batch=100, value_lr=1e-3,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before():
+    before = nets.workers()
+    yield
+    nets.use_threads(before)
+
+
+def rng_of(seed=0):
+    return np.random.default_rng(seed)
+
+
+def same(a, b):
+    """Whether two records, states, tuples, lists, dicts or arrays are alike to the last bit."""
+    if isinstance(a, np.random.Generator):
+        return a.bit_generator.state == b.bit_generator.state
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (tuple, list)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    a, b = np.asarray(a), np.asarray(b)
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+# --- Config and presets -------------------------------------------------------------------------------------
+
+nan, inf = float("nan"), float("inf")
+KINDS = {int: [-1, nan], float: [-0.1, nan], tuple: [(0,), (32, -32)]}  # what no field of this type may be
+NONSENSE = {f.name: list(KINDS.get(type(f.default), [])) for f in fields(bremen.Config)}
+for _name in bremen.CHOICES:
+    NONSENSE[_name] = ["nonsense", "", None]
+for _name in ("members", "horizon", "n_train", "imagined_steps", "interval", "cg_iters", "target_kl", "std", "gamma"):
+    NONSENSE[_name] += [0]
+for _name in ("validation", "gamma", "lam", "fisher_rows", "backtrack"):
+    NONSENSE[_name] += [1.01]
+NONSENSE["validation"] += [0, 1.0]
+
+
+@pytest.mark.parametrize("name", [name for name, bad in NONSENSE.items() if bad])
+def test_config_refuses_nonsense_in_one_line(name):
+    for bad in NONSENSE[name]:
+        with pytest.raises(ValueError) as e:
+            bremen.Config(**{name: bad})
+        assert str(e.value).startswith(f"--{name} ") and "\n" not in str(e.value), bad
+
+
+@pytest.mark.parametrize("name, good", [("seed", 0), ("threads", 0), ("alpha", 0), ("iterations", 0), ("lam", 1.0)])
+def test_config_accepts(name, good):
+    assert getattr(bremen.Config(**{name: good}), name) == good
+
+
+def test_config_cannot_be_changed_by_accident():
+    with pytest.raises(AttributeError):
+        TINY.seed = 1
+
+
+@pytest.mark.parametrize("mode", bremen.CHOICES["mode"])
+@pytest.mark.parametrize("preset", bremen.CHOICES["preset"])
+def test_every_preset_makes_a_valid_config(mode, preset):
+    for env in envs.TASKS:
+        first = bremen.Config(mode=mode, env=env, preset=preset)
+        changes = bremen.preset(first)
+        cfg = replace(first, **changes)  # a field that does not exist raises
+        assert (cfg.mode, cfg.env, cfg.preset) == (mode, env, preset)
+        assert all(type(asdict(cfg)[k]) is type(v) for k, v in asdict(first).items()), "a preset keeps the types"
+
+
+def test_presets_speak_of_things_that_exist():
+    assert set(bremen.PRESETS) == set(bremen.CHOICES["preset"])
+    for table in bremen.PRESETS.values():
+        assert set(table) <= {"*", *envs.TASKS}
+
+
+def test_an_environment_overrides_its_preset_and_mode_online_both():
+    """By hand, from the tables of the paper and of this project's design."""
+    changes = lambda **kw: bremen.preset(bremen.Config(**kw))
+    assert changes(preset="paper", env="half_cheetah")["target_kl"] == 4.5e-4
+    assert changes(preset="paper", env="hopper")["target_kl"] == 2.3e-4
+    assert changes(preset="paper", env="hopper")["horizon"] == 1000
+    assert "horizon" not in changes(preset="paper", env="ant")
+    small, online = (changes(preset="smoke", env="hopper", mode=mode) for mode in ("offline", "online"))
+    assert small["policy_hidden"] == (32, 32) and online["policy_hidden"] == (64, 64)
+    assert online["learn_std"] and "learn_std" not in small
+
+
+def test_a_draw_from_one_stream_leaves_the_others_unmoved():
+    drawn, fresh = bremen.streams(3), bremen.streams(3)
+    drawn["evaluate"].random(1000)
+    assert list(drawn) == list(bremen.STREAMS)
+    numbers = [drawn[name].random() for name in bremen.STREAMS if name != "evaluate"]
+    assert numbers == [fresh[name].random() for name in bremen.STREAMS if name != "evaluate"]
+    assert len(set(numbers)) == len(numbers) and not same(bremen.streams(3), bremen.streams(4))
+
+
+# --- rollout: the kernel ------------------------------------------------------------------------------------
+
+WORLD = replace(TINY, env="hopper", members=3)
+
+
+def world(dtype=np.float32, broken=None):
+    """A hopper's ensemble and policy with random weights: state, pool (T, B, S), noise (T, B, A), member (T,).
+
+    The angle is clipped exactly to the edges of its open healthy box, the height to within its own; one whole
+    member may be broken (NaN).
+    """
+    rng, T, B, S, A = rng_of(19), 25, 5, HOPPER.obs_dim, HOPPER.act_dim
+    normalizer = lambda n, size: nets.Normalizer(size * rng.standard_normal(n), size * rng.uniform(1, 2, n))
+    phi = np.stack([nets.init_mlp(rng, bremen.model_sizes(WORLD)) for _ in range(3)]).astype(dtype)
+    theta = bremen.new_policy(WORLD, rng).astype(dtype)
+    theta[:-A] += 0.3 * rng.standard_normal(len(theta) - A)
+    if broken is not None:
+        phi[broken] = np.nan
+    lowest, highest = np.full(S, -0.5, np.float32), np.full(S, 0.5, np.float32)
+    lowest[:2], highest[:2] = (0.5, HOPPER.low[1]), (1.6, HOPPER.high[1])
+    dynamics = bremen.Dynamics(phi, normalizer(S + A, 1.0), normalizer(S, 0.05), lowest, highest)
+    pool = (0.05 * rng.standard_normal((T, B, S))).astype(dtype)
+    pool[..., 0] += 1.2
+    noise = (0.6 * rng.standard_normal((T, B, A))).astype(dtype)
+    return bremen.State({}, normalizer(S, 1.0), dynamics, theta=theta), pool, noise, rng.integers(3, size=T)
+
+
+def loop(s, cfg, pool, noise, member):
+    """Path after path, step after step, one row at a time.  -> obs, act, next_obs, terminated, as `rollout`"""
+    task, policy = envs.TASKS[cfg.env], nets.Policy(s.theta, s.norm, bremen.policy_net(cfg))
+    T, B, _ = pool.shape
+    steps = [[None] * B for _ in range(T)]
+    for b in range(B):
+        obs = pool[0, b]
+        for t in range(T):
+            act = policy.mean(obs[None])[0] + noise[t, b]
+            applied = np.clip(act, -task.act_limit, task.act_limit)
+            next_obs = bremen.predict(s.dynamics, obs[None], applied[None], member[t], cfg)[0]
+            next_obs = np.clip(next_obs, s.dynamics.lowest, s.dynamics.highest)
+            ended = not task.healthy(next_obs)
+            steps[t][b] = obs, act, next_obs, ended
+            obs = next_obs
+            if ended and t + 1 < T:
+                obs = pool[t + 1, b]
+    return tuple(np.array([[step[i] for step in row] for row in steps]) for i in range(4))
+
+
+def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None):
+    """`rollout` does what the loop over single rows does."""
+    s, pool, noise, member = world(dtype, broken)
+    monkeypatch.setattr(bremen, "rollout", rollout)
+    got, want = bremen.roll_out(s, WORLD, pool, noise, [member]), loop(s, WORLD, pool, noise, member)
+    np.testing.assert_array_equal(got[3], want[3], err_msg="terminated")
+    for name, a, b in zip(("obs", "act", "next_obs"), got, want):
+        assert a.dtype == b.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 if dtype == np.float64 else 1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("broken", [None, 1], ids=["", "a member is NaN"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rollout", [bremen.rollout, bremen.rollout_plain], ids=["kernel", "plain"])
+def test_rollout_is_a_loop_over_single_rows(monkeypatch, rollout, dtype, broken):
+    check_rollout(monkeypatch, rollout, dtype, broken)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rollout_is_rollout_plain(monkeypatch, dtype):
+    s, pool, noise, member = world(dtype)
+    kernel = bremen.roll_out(s, WORLD, pool, noise, [member])
+    monkeypatch.setattr(bremen, "rollout", bremen.rollout_plain)
+    plain = bremen.roll_out(s, WORLD, pool, noise, [member])
+    for a, b in zip(kernel, plain):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 if dtype == np.float64 else 1e-4)
+
+
+def test_the_world_of_these_tests_shows_everything():
+    s, pool, noise, member = world()
+    obs, act, next_obs, terminated = loop(s, WORLD, pool, noise, member)
+    assert (terminated.sum(axis=0) >= 2).all() and terminated.mean() < 0.7, "every path restarts, and goes on"
+    assert (np.abs(act) > 1).any() and (np.abs(act) < 1).any(), "clipped actions"
+    assert (next_obs == s.dynamics.lowest).any() and (next_obs == s.dynamics.highest).any(), "clipped states"
+    edge = next_obs[..., 1, None] == [HOPPER.low[1], HOPPER.high[1]]
+    assert edge.any(axis=(0, 1)).all() and terminated[edge.any(axis=2)].all(), "on the edge is outside"
+    assert set(member) == {0, 1, 2}
+    s, *rest = world(broken=1)
+    obs, _, next_obs, terminated = loop(s, WORLD, *rest)
+    assert np.isnan(next_obs[rest[-1] == 1]).all() and np.isfinite(obs).all(), "NaN ends a path, the next is sound"
+
+
+WRONG = {  # the kernel's text: what stands in it, what a slip would make of it
+    "always member 0": ("phi[member[t]]", "phi[0]"),
+    "never restarts": ("next_obs[t, b, j] if healthy else pool[min(t + 1, T - 1), b, j]", "next_obs[t, b, j]"),
+    "restarts from this step's row": ("pool[min(t + 1, T - 1), b, j]", "pool[t, b, j]"),
+    "restarts from the first states": ("pool[min(t + 1, T - 1), b, j]", "pool[0, b, j]"),
+    "model sees the raw action": ("min(max(a, -limit), limit)", "a"),
+    "returns the clipped action": ("act[t, b, j] = a", "act[t, b, j] = min(max(a, -limit), limit)"),
+    "box closed below": ("low[j] < y", "low[j] <= y"),
+    "box closed above": ("y < high[j]", "y <= high[j]"),
+    "states are not clipped": ("lowest[j]), highest[j])", "-np.inf), np.inf)"),
+    "model under the policy's normaliser": ("(s[b, j] - in_mean[j]) / in_std[j]", "o[b, j]"),
+    "the mean change is forgotten": (" + d_mean[j]", ""),
+    "the last coordinate decides": ("healthy = healthy and low[j]", "healthy = low[j]"),
+}
+
+
+KERNEL = inspect.getsource(getattr(bremen.rollout, "py_func", bremen.rollout))
+
+
+def rewritten(right="", wrong=""):
+    """The kernel as Python, with one piece of its text replaced."""
+    assert right in KERNEL, f"the kernel no longer says {right!r}: say here what it says now"
+    names = {**vars(bremen), "njit": lambda **options: lambda f: f}
+    exec(KERNEL.replace(right, wrong), names)
+    return names["rollout"]
+
+
+def test_the_kernel_as_plain_python(monkeypatch):
+    check_rollout(monkeypatch, rewritten())
+
+
+@pytest.mark.parametrize("right, wrong", WRONG.values(), ids=WRONG)
+def test_wrong_rollouts_are_refused(monkeypatch, right, wrong):
+    with pytest.raises(AssertionError):
+        check_rollout(monkeypatch, rewritten(right, wrong))
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7])
+def test_columns_may_be_shared_out(parts):
+    """Among more workers than there are columns, too."""
+    s, pool, noise, member = world()
+    whole, shared = (bremen.roll_out(s, WORLD, pool, noise, [member] * n) for n in (1, parts))
+    for a, b in zip(whole, shared):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
+
+
+def test_each_part_of_the_columns_has_its_own_members():
+    s, pool, noise, member = world()
+    both = bremen.roll_out(s, WORLD, pool, noise, [member, 2 - member])
+    for columns, m in ((slice(0, 3), member), (slice(3, 5), 2 - member)):
+        alone = bremen.roll_out(s, WORLD, pool[:, columns], noise[:, columns], [m])
+        for a, b in zip(both, alone):
+            np.testing.assert_allclose(a[:, columns], b, rtol=0, atol=1e-4)
+
+
+# --- imagined paths -----------------------------------------------------------------------------------------
+
+
+def constants(env, *changes, std=0.5):
+    """A world where member k adds changes[k] to every coordinate, whatever is done.  -> cfg, State"""
+    cfg, task = replace(TINY, env=env, members=len(changes), std=std), envs.TASKS[env]
+    unit = lambda n: nets.Normalizer(np.zeros(n), np.ones(n))
+    phi = np.zeros((len(changes), nets.n_params(bremen.model_sizes(cfg))), np.float32)
+    phi[:, -task.obs_dim :] = np.array(changes)[:, None]  # the biases of the last layer
+    reach = np.full(task.obs_dim, np.inf, np.float32)
+    dynamics = bremen.Dynamics(phi, unit(task.obs_dim + task.act_dim), unit(task.obs_dim), -reach, reach)
+    beta, theta = bremen.new_policy(cfg, rng_of(1)), bremen.new_policy(cfg, rng_of(2))
+    theta[-task.act_dim :] += 0.3
+    return cfg, bremen.State({}, unit(task.obs_dim), dynamics, beta, theta)
+
+
+def standing(n=1):
+    """Healthy hopper states (n, S): upright at 1.2 m, all else 0 but the number of the state in the last place."""
+    obs = np.zeros((n, HOPPER.obs_dim), np.float32)
+    obs[:, 0], obs[:, -1] = 1.2, np.arange(n)
+    return obs
+
+
+def test_time_of_by_hand():
+    terminated = np.array([[0, 1, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0], [0, 1, 1]], bool)
+    np.testing.assert_array_equal(bremen.time_of(terminated).T, [[0, 1, 2, 3, 4], [0, 0, 0, 1, 2], [0, 1, 0, 1, 2]])
+
+
+def test_imagined_paths_by_hand():
+    """The angle grows by 0.06 a step, from 0: after 0.06, 0.12 and 0.18 the fourth step leaves the box (0.2)."""
+    cfg, s = constants("hopper", 0.06, 0.06)
+    paths, info = bremen.imagine_paths(s, standing(), replace(cfg, horizon=10, imagined_steps=40), rng_of())
+    assert paths.obs.shape == paths.next_obs.shape == (10, 4, 11) and paths.act.shape == (10, 4, 3)
+    for b in range(4):
+        np.testing.assert_array_equal(paths.time[:, b], [0, 1, 2, 3, 0, 1, 2, 3, 0, 1])
+        np.testing.assert_array_equal(np.flatnonzero(paths.terminated[:, b]), [3, 7])
+        np.testing.assert_array_equal(np.flatnonzero(paths.truncated[:, b]), [9])
+    np.testing.assert_allclose(paths.obs[..., 1], 0.06 * paths.time, atol=1e-6)
+    np.testing.assert_allclose(paths.next_obs, paths.obs + 0.06, atol=1e-6)
+    assert info["imagined_length"] == pytest.approx(10 / 3)
+    assert info["imagined_reward"] == pytest.approx(paths.rew.mean(), rel=1e-5)
+
+
+def test_a_path_that_terminates_in_the_last_row_is_not_truncated():
+    cfg, s = constants("hopper", 0.06)
+    paths, info = bremen.imagine_paths(s, standing(), replace(cfg, horizon=8, imagined_steps=8), rng_of())
+    assert paths.terminated[-1].all() and not paths.truncated.any() and info["imagined_length"] == 4
+
+
+def test_imagined_rewards_are_the_tasks_for_the_clipped_action():
+    """Hopper by hand: next_obs[5] + 1 - 0.001 |a|^2, the action clipped to 1 in the reward but not in the paths."""
+    cfg, s = constants("hopper", 0.06, std=2.0)
+    paths, _ = bremen.imagine_paths(s, standing(), cfg, rng_of())
+    assert (np.abs(paths.act) > 1).mean() > 0.3
+    cost = 1e-3 * np.sum(np.clip(paths.act, -1, 1) ** 2, axis=-1)
+    np.testing.assert_allclose(paths.rew, paths.next_obs[..., 5] + 1 - cost, atol=1e-6)
+
+
+def test_imagined_actions_have_the_policys_mean_and_its_one_sigma():
+    cfg, s = constants("pendulum", 0.0)
+    cfg = replace(cfg, horizon=50, imagined_steps=5000)
+    paths, _ = bremen.imagine_paths(s, np.ones((1, 3), np.float32), cfg, rng_of())
+    policy, sigma = nets.Policy(s.theta, s.norm, bremen.policy_net(cfg)), np.exp(s.theta[-1])
+    z = (paths.act.ravel() - policy.mean(paths.obs.reshape(-1, 3))[:, 0]) / sigma
+    assert sigma == pytest.approx(np.exp(0.3)) and z.mean() == pytest.approx(0, abs=0.05)
+    assert z.std() == pytest.approx(1, abs=0.05) and len(np.unique(z)) > 4900
+
+
+def test_one_member_per_step_predicts_for_all():
+    cfg, s = constants("pendulum", 1.0, 2.0, 4.0)
+    paths, _ = bremen.imagine_paths(s, np.zeros((1, 3), np.float32), replace(cfg, member_per="step"), rng_of())
+    change = paths.next_obs - paths.obs
+    assert paths.rew.shape == (20, 20) and (change == change[:, :1, :1]).all(), "one member for a whole row"
+    assert set(change[:, 0, 0]) == {1, 2, 4}, "and another for the next"
+
+
+def test_one_member_per_path_stays_with_it():
+    cfg, s = constants("pendulum", 1.0, 2.0, 4.0)
+    paths, _ = bremen.imagine_paths(s, np.zeros((1, 3), np.float32), replace(cfg, member_per="path"), rng_of())
+    change = paths.next_obs - paths.obs
+    assert (change == change[:1, :, :1]).all(), "one member for a whole path"
+    counts = np.unique(change[0, :, 0], return_counts=True)
+    np.testing.assert_array_equal(counts[0], [1, 2, 4])
+    assert sorted(counts[1]) == [6, 7, 7], "fair shares of 20 paths"
+
+
+def test_with_fewer_paths_than_members_any_member_may_have_one():
+    cfg, s = constants("pendulum", 1.0, 2.0, 4.0)
+    cfg = replace(cfg, member_per="path", imagined_steps=20)
+    seen = {
+        bremen.imagine_paths(s, np.zeros((1, 3), np.float32), cfg, rng_of(i))[0].next_obs[0, 0, 0] for i in range(9)
+    }
+    assert seen == {1, 2, 4}
+
+
+def logged(n=12, starts=(0, 4, 9)):
+    """Hopper transitions whose observations carry their row's number; episodes begin at `starts`."""
+    ended = np.isin(np.arange(n) + 1, starts)
+    row = np.zeros(n, np.float32)
+    return envs.Batch(standing(n), np.zeros((n, 3), np.float32), row, standing(n), ended & False, ended)
+
+
+@pytest.mark.parametrize("start, wanted", [("dataset", set(range(12))), ("initial", {0, 4, 9})])
+def test_paths_start_and_restart_in_logged_states(start, wanted):
+    cfg, s = constants("hopper", 0.06)
+    cfg = replace(cfg, start=start)
+    paths, _ = bremen.imagine_paths(s, bremen.start_states(logged(), cfg), cfg, rng_of())
+    first, again = paths.obs[0], paths.obs[1:][paths.time[1:] == 0]
+    assert len(again) == 80, "each of 20 paths restarts at rows 4, 8, 12 and 16"
+    for obs in (first, again):
+        np.testing.assert_array_equal(obs[:, :-1], standing(len(obs))[:, :-1])
+    assert set(again[:, -1]) == wanted and set(first[:, -1]) <= wanted
+
+
+def test_paths_may_start_where_the_simulator_resets():
+    cfg = replace(TINY, start="reset")
+    starts, again, other = (bremen.start_states(None, replace(cfg, seed=seed)) for seed in (0, 0, 1))
+    assert same(starts, again) and not same(starts, other)
+    np.testing.assert_allclose(np.hypot(starts[:, 0], starts[:, 1]), 1, rtol=1e-6)
+    angle, speed = np.arctan2(starts[:, 1], starts[:, 0]), starts[:, 2]
+    for x, width in ((angle, np.pi), (speed, 1)):  # Gymnasium's pendulum: uniform over the circle and [-1, 1]
+        assert np.abs(x).max() <= width + 1e-6
+        np.testing.assert_allclose(np.histogram(x, 4, (-width, width))[0] / len(x), 0.25, atol=0.03)
+
+
+def test_alpha_takes_the_divergence_from_the_clone_off_the_reward():
+    cfg, s = constants("pendulum", 0.1)
+    free, tied = (
+        bremen.imagine_paths(s, np.ones((1, 3), np.float32), replace(cfg, alpha=alpha), rng_of())[0]
+        for alpha in (0.0, 0.4)
+    )
+    assert same(free.obs, tied.obs) and same(free.act, tied.act)
+    obs, net = free.obs.reshape(-1, 3), bremen.policy_net(cfg)
+    (policy, sigma), (clone, width) = (
+        (nets.Policy(v, s.norm, net).mean(obs)[:, 0].astype(np.float64), np.exp(v[-1])) for v in (s.theta, s.beta)
+    )
+    kl = np.log(width / sigma) + (sigma**2 + (policy - clone) ** 2) / (2 * width**2) - 0.5  # of scalar Gaussians
+    np.testing.assert_allclose((free.rew - tied.rew).ravel(), 0.4 * kl, atol=1e-5)
+    back = np.log(sigma / width) + (width**2 + (policy - clone) ** 2) / (2 * sigma**2) - 0.5
+    assert kl.min() > 0 and np.abs(kl - back).min() > 1e-3, "KL(clone || policy) would be another number"
+    np.testing.assert_allclose(kl, nets.kl_gauss(policy[:, None], s.theta[-1:], clone[:, None], s.beta[-1:]), rtol=1e-5)
+
+
+def test_alpha_costs_the_clone_itself_nothing():
+    cfg, s = constants("pendulum", 0.1)
+    s, start = s._replace(theta=s.beta.copy()), np.ones((1, 3), np.float32)
+    free, tied = (bremen.imagine_paths(s, start, replace(cfg, alpha=a), rng_of())[0].rew for a in (0.0, 100.0))
+    np.testing.assert_array_equal(free, tied)
+
+
+@pytest.mark.parametrize("broken", ["models", "policy"])
+def test_imagination_that_is_not_finite_is_reported(broken):
+    cfg, s = constants("hopper", nan, nan) if broken == "models" else constants("hopper", 0.0)
+    if broken == "policy":
+        s.theta[:] = nan
+    with pytest.raises(bremen.Diverged):
+        bremen.imagine_paths(s, standing(), cfg, rng_of())
+
+
+@pytest.mark.parametrize("member_per", ["step", "path"])
+def test_equal_members_act_as_one(member_per):
+    s, *_ = world()
+    starts, phi = standing(4), s.dynamics.phi[:1]
+    one, three = (
+        bremen.imagine_paths(
+            s._replace(dynamics=s.dynamics._replace(phi=np.repeat(phi, k, axis=0))),
+            starts, replace(WORLD, members=k, member_per=member_per), rng_of(),
+        )[0]
+        for k in (1, 3)
+    )  # fmt: skip
+    assert one.terminated.any()
+    for a, b in zip(one, three):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
+
+
+def test_the_generator_decides_what_is_imagined_and_nothing_is_changed():
+    s, *_ = world()
+    before = copy.deepcopy(s)
+    first, again, other = (bremen.imagine_paths(s, standing(4), WORLD, rng_of(seed)) for seed in (0, 0, 1))
+    assert same(first, again) and not same(first, other) and same(s, before)
+
+
+def test_threads_change_nothing_that_is_imagined():
+    s, *_ = world()
+    results = []
+    for threads in (1, 2):
+        nets.use_threads(threads)
+        results.append(bremen.imagine_paths(s, standing(4), WORLD, rng_of())[0])
+    assert results[0].terminated.any()
+    for a, b in zip(*results):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
+
+
+def test_imagined_returns_by_hand():
+    """Four steps of reward 1 + 0.06, 0.12, 0.18 and 0.24 (the falling one is paid too): 4.6; the restart's are not."""
+    cfg, s = constants("hopper", 0.06, 0.06)
+    s = s._replace(theta=np.zeros_like(s.theta))  # stands still: the mean action is 0, and no noise is added
+    np.testing.assert_allclose(bremen.imagined_returns(s, standing(), cfg, rng_of(), paths=3), [4.6] * 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_imagined_returns_end_at_the_time_limit(threads):
+    """An upright pendulum that keeps turning at 1 rad/s pays 0.1 in each of its 200 steps."""
+    cfg, s = constants("pendulum", 0.0)
+    s = s._replace(theta=np.zeros_like(s.theta))
+    nets.use_threads(threads)
+    returns = bremen.imagined_returns(s, np.array([[1, 0, 1]], np.float32), cfg, rng_of(), paths=1)
+    np.testing.assert_allclose(returns, [-20], rtol=1e-6)
+
+
+def test_imagined_returns_are_a_plain_sum(monkeypatch):
+    monkeypatch.setitem(envs.TASKS, "hopper", replace(HOPPER, max_steps=20))
+    (s, *_), drawn, right = world(), {}, bremen.roll_out
+
+    def watched(s, cfg, pool, noise, members):
+        drawn.update(pool=pool, member=members[0])
+        return right(s, cfg, pool, noise, members)
+
+    monkeypatch.setattr(bremen, "roll_out", watched)
+    got = bremen.imagined_returns(s, standing(4), WORLD, rng_of(), paths=6)
+    obs, act, next_obs, terminated = loop(s, WORLD, drawn["pool"], np.zeros((20, 6, 3), np.float32), drawn["member"])
+    want = np.zeros(6)
+    for b in range(6):
+        for t in range(20):
+            want[b] += HOPPER.reward(obs[t, b], np.clip(act[t, b], -1, 1), next_obs[t, b])
+            if terminated[t, b]:
+                break
+    assert terminated.any() and set(drawn["pool"][0, :, -1]) > {0} and set(drawn["member"]) == {0, 1, 2}
+    np.testing.assert_allclose(got, want, atol=1e-3)
+
+
+# --- the ensemble -------------------------------------------------------------------------------------------
+
+
+def system(n=400, seed=0, noise=0.0):
+    """Transitions of next_obs = obs + obs M + act v + c; row i + 1 has nothing to do with row i."""
+    rng = rng_of(seed)
+    obs, act = rng.normal([0, 1, -2], [1, 2, 5], (n, 3)), rng.uniform(-2, 2, (n, 1))
+    M, v, c = 0.1 * rng_of(5).standard_normal((3, 3)), [[0.3, -0.2, 1.0]], [0.5, 0.0, -1.0]
+    next_obs = obs + obs @ M + act @ v + c + noise * rng.standard_normal((n, 3))
+    never = np.zeros(n, bool)
+    f = np.float32
+    return envs.Batch(obs.astype(f), act.astype(f), np.zeros(n, f), next_obs.astype(f), never, never)
+
+
+LINEAR = replace(TINY, model_hidden=(), model_epochs=30, model_patience=30, model_batch=20, model_lr=0.1)
+
+
+def test_a_linear_system_is_recovered():
+    """From the stored next_obs: obs[i + 1] would be noise here, with a loss of the order of 1."""
+    dynamics, info = bremen.fit_dynamics(system(), LINEAR, rng_of())
+    assert info["model_loss"] < 1e-5
+    new = system(seed=1)
+    for k in range(2):
+        got = bremen.predict(dynamics, new.obs, new.act, k, LINEAR)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, new.next_obs, atol=0.02)
+
+
+def test_wrong_next_observations_cannot_be_fitted():
+    """The teeth of the test above: next_obs derived from obs[i + 1]."""
+    data = system()
+    _, info = bremen.fit_dynamics(data._replace(next_obs=np.roll(data.obs, -1, axis=0)), LINEAR, rng_of())
+    assert info["model_loss"] > 0.1
+
+
+def fit_and_watch(monkeypatch, data, cfg, seed=0):
+    """fit_dynamics, and what each member was given.  -> Dynamics, info, [(x, y, x_val, y_val), ...]"""
+    seen, right = [], bremen.fit_member
+
+    def watched(*args):
+        seen.append(args[:4])
+        return right(*args)
+
+    monkeypatch.setattr(bremen, "fit_member", watched)
+    return *bremen.fit_dynamics(data, cfg, rng_of(seed)), seen
+
+
+def test_validation_rows_are_drawn_at_random(monkeypatch):
+    """Rows whose last 15 % are marked (by the action): the held-out rows hold their fair share of them, not all."""
+    data = system()
+    data.act[:340], data.act[340:] = -1, 1
+    dynamics, _, seen = fit_and_watch(monkeypatch, data, replace(TINY, members=3, validation=0.15, model_epochs=1))
+    assert len(seen) == 3 and all(same(seen[0], other) for other in seen[1:]), "the same rows for all members"
+    x, y, x_val, y_val = seen[0]
+    assert (len(x), len(y), len(x_val), len(y_val)) == (340, 340, 60, 60)
+    assert 2 <= np.sum(x_val[:, -1] > 0) <= 20, "9 expected"
+    both = dynamics.inputs.undo(np.concatenate([x, x_val])), dynamics.delta.undo(np.concatenate([y, y_val]))
+    logged = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
+    by_row = lambda pair: np.unique(np.round(np.concatenate(pair, axis=1), 3), axis=0)
+    assert len(by_row(logged)) == 400
+    np.testing.assert_allclose(by_row(both), by_row(logged), atol=2e-3, err_msg="every row once, with its own change")
+
+
+def test_the_seed_decides_which_rows_are_held_out(monkeypatch):
+    first, again, other = (fit_and_watch(monkeypatch, system(), TINY, seed)[2][0][2] for seed in (0, 0, 1))
+    assert same(first, again) and not same(first, other)
+
+
+def test_the_best_weights_are_kept_not_the_last(monkeypatch):
+    """A learning rate that ends at 10 spoils what it has learnt."""
+    cfg = replace(TINY, members=3, model_epochs=8, model_patience=8, model_lr=0.01, model_lr_last=10.0)
+    dynamics, info, seen = fit_and_watch(monkeypatch, system(), cfg)
+    curve = np.array(info["model_curve"])
+    assert curve.shape == (8, 3) and (curve[-1] > 2 * curve.min(axis=0)).all()
+    losses = [nets.mean_loss(phi, *seen[0][2:], bremen.model_sizes(cfg)) for phi in dynamics.phi]
+    np.testing.assert_allclose(losses, curve.min(axis=0), rtol=1e-6)
+    assert info["model_loss"] == pytest.approx(np.mean(losses))
+
+
+def test_a_member_stops_when_patience_is_over():
+    """Nothing can be learnt of pure noise; each member stops `model_patience` epochs after its own best."""
+    data = system()
+    data.next_obs[:] = data.obs + rng_of(7).standard_normal(data.obs.shape)
+    cfg = replace(TINY, members=4, model_epochs=15, model_patience=2, model_batch=20, model_lr=0.1, model_lr_last=0.1)
+    reports = []
+    _, info = bremen.fit_dynamics(data, cfg, rng_of(), reports.append)
+    curve = np.array(info["model_curve"])
+    epochs = np.sum(np.isfinite(curve), axis=0)
+    np.testing.assert_array_equal(epochs, np.nanargmin(curve, axis=0) + 3)
+    assert len(curve) == epochs.max() < 15 and epochs.min() < epochs.max()
+    assert info["model_loss"] == pytest.approx(np.mean(np.nanmin(curve, axis=0)))
+    assert [r["done"] for r in reports] == list(range(1, len(curve) + 1))
+    assert reports[-1]["loss"] == info["model_loss"] and reports[0]["total"] == 15
+
+
+def test_members_differ_and_one_generator_makes_the_same_ensemble_twice():
+    first, again, other = (bremen.fit_dynamics(system(), replace(TINY, members=3), rng_of(s)) for s in (0, 0, 1))
+    assert same(first, again) and not same(first, other)
+    phi = first[0].phi
+    assert phi.shape == (3, nets.n_params((4, 8, 3))) and phi.dtype == np.float32 and phi.flags.c_contiguous
+    assert (phi[0] != phi[1]).all(where=phi[0] != 0) and (phi[1] != phi[2]).all(where=phi[1] != 0)
+
+
+def test_members_start_from_weights_of_their_own():
+    cfg = replace(TINY, model_lr=1e-12, model_lr_last=1e-12)  # they stay where they start
+    phi = bremen.fit_dynamics(system(), cfg, rng_of())[0].phi
+    assert np.abs(phi[0] - phi[1]).max() > 0.1
+
+
+def test_both_kinds_of_gradients_fit_the_same_models():
+    hand, auto = (
+        bremen.fit_dynamics(system(), replace(TINY, gradients=how), rng_of())[0].phi for how in ("hand", "autograd")
+    )
+    np.testing.assert_allclose(hand, auto, atol=1e-4)
+
+
+@pytest.mark.parametrize("clip_states", [True, False])
+def test_imagined_states_may_reach_what_was_logged(clip_states):
+    data = system()
+    dynamics, _ = bremen.fit_dynamics(data, replace(TINY, clip_states=clip_states), rng_of())
+    want = (
+        ([min(c) for c in data.next_obs.T], [max(c) for c in data.next_obs.T])
+        if clip_states
+        else ([-inf] * 3, [inf] * 3)
+    )
+    for got, bound in zip((dynamics.lowest, dynamics.highest), want):
+        np.testing.assert_array_equal(got, np.float32(bound))
+        assert got.dtype == np.float32 and got.flags.c_contiguous
+
+
+def test_fitting_leaves_the_data_alone():
+    data, before = system(), system()
+    bremen.fit_dynamics(data, TINY, rng_of())
+    bremen.clone_behavior(data, nets.Normalizer.fit(data.obs), TINY, rng_of())
+    assert same(data, before)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_learning_rate_that_blows_up_is_reported():
+    with pytest.raises(bremen.Diverged, match="model_lr"):
+        bremen.fit_dynamics(system(), replace(TINY, model_lr=1e30, model_lr_last=1e30), rng_of())
+    data = system()
+    with pytest.raises(bremen.Diverged, match="clone_lr"):
+        norm = nets.Normalizer.fit(data.obs)
+        bremen.clone_behavior(data, norm, replace(TINY, clone_lr=1e38, clone_steps=60), rng_of())
+
+
+# --- the clone ----------------------------------------------------------------------------------------------
+
+CLONE = replace(TINY, policy_hidden=(), clone_steps=400, clone_batch=64, clone_lr=0.02, std=0.3)
+
+
+def teacher(noise, n=1000):
+    """Rows of the policy 2 tanh(w s + b), with noise on its actions.  -> data, normaliser, its mean actions (n, 1)"""
+    data = system(n)
+    mean = 2 * np.tanh(data.obs @ np.float32([[0.5], [-0.3], [0.1]]) + np.float32(0.2))
+    act = mean + noise * rng_of(3).standard_normal((n, 1))
+    return data._replace(act=act.astype(np.float32)), nets.Normalizer.fit(data.obs), mean
+
+
+def test_the_clone_recovers_a_policy_of_its_own_kind():
+    data, norm, mean = teacher(noise=0.0)
+    beta, info = bremen.clone_behavior(data, norm, CLONE, rng_of())
+    assert beta.shape == (5,) and beta.dtype == np.float32
+    got = nets.Policy(beta, norm, bremen.policy_net(CLONE)).mean(data.obs)
+    np.testing.assert_allclose(got, mean, atol=0.02)
+    assert (
+        info["clone_loss"] == pytest.approx(0.5 * np.mean((got - data.act) ** 2), rel=1e-3)
+        and info["clone_loss"] < 1e-4
+    )
+
+
+def test_the_clone_learns_the_mean_of_noisy_actions():
+    """What is left of the loss is half the variance of the noise, 0.08."""
+    data, norm, mean = teacher(noise=0.4)
+    beta, info = bremen.clone_behavior(data, norm, CLONE, rng_of())
+    got = nets.Policy(beta, norm, bremen.policy_net(CLONE)).mean(data.obs)
+    assert np.mean((got - mean) ** 2) < 0.005
+    assert info["clone_loss"] == pytest.approx(0.08, rel=0.1)
+
+
+def test_the_clones_sigma_is_that_of_the_run_whatever_the_data():
+    """0.3 of the pendulum's action limit of 2."""
+    data, norm, _ = teacher(noise=0.0)
+    beta, _ = bremen.clone_behavior(data, norm, replace(CLONE, clone_steps=20), rng_of())
+    assert np.exp(beta[-1]) == pytest.approx(0.6)
+
+
+def test_both_kinds_of_gradients_make_the_same_clone():
+    data, norm, _ = teacher(noise=0.1)
+    hand, auto = (
+        bremen.clone_behavior(data, norm, replace(TINY, gradients=g), rng_of())[0] for g in ("hand", "autograd")
+    )
+    np.testing.assert_allclose(hand, auto, atol=1e-4)
+
+
+def test_cloning_reports_how_it_gets_on_and_the_seed_decides():
+    data, norm, _ = teacher(noise=0.1, n=100)
+    cfg, reports = replace(CLONE, clone_steps=1100, clone_batch=4), []
+    first, again, other = (bremen.clone_behavior(data, norm, cfg, rng_of(s), reports.append)[0] for s in (0, 0, 1))
+    assert same(first, again) and not same(first, other)
+    assert [r["done"] for r in reports[:3]] == [500, 1000, 1100] and {r["total"] for r in reports} == {1100}
+    assert all(np.isfinite(r["loss"]) and r["stage"] == "clone" for r in reports)
+
+
+def test_a_new_policy_acts_near_zero():
+    cfg = replace(TINY, std=0.1)
+    theta = bremen.new_policy(cfg, rng_of())
+    mean = nets.Policy(theta, nets.Normalizer(np.zeros(3), np.ones(3)), bremen.policy_net(cfg)).mean(system().obs)
+    assert 0 < np.abs(mean).max() < 0.3 and theta.dtype == np.float32 and np.exp(theta[-1]) == pytest.approx(0.2)
+
+
+# --- Algorithm 2 --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data():
+    """600 rows of a pendulum pushed at random."""
+    return envs.collect(PENDULUM, PENDULUM.random_action, 600, rng_of(), num_envs=4)
+
+
+def train(data, state=None, **changes):
+    """All records of a run, each with a copy of its state: the generators in it go on with the run."""
+    parts = {name: changes.pop(name) for name in ("fit", "clone", "imagine", "improve") if name in changes}
+    run = bremen.train_offline(replace(TINY, **changes), data, state, **parts)
+    return [{**record, "state": copy.deepcopy(record["state"])} for record in run]
+
+
+def test_the_stages_come_in_the_order_of_the_algorithm(data):
+    records = train(data)
+    assert [r["stage"] for r in records] == ["model", "clone", *["update"] * 4]
+    assert [r["state"].updates for r in records] == [0, 0, 1, 2, 3, 4]
+    model, clone, *updates = (r["state"] for r in records)
+    assert model.dynamics is not None and model.beta is model.theta is model.critic is None
+    assert same(clone.beta, clone.theta), "the policy starts as the clone"
+    for s in updates:
+        assert same(s.dynamics, model.dynamics) and same(s.beta, clone.beta) and same(s.norm, model.norm)
+    assert "model_loss" in records[0] and "clone_loss" in records[1]
+    assert {"imagined_reward", "imagined_length", "kl", "surrogate_gain", "explained_variance"} <= records[2].keys()
+
+
+def test_an_update_stays_in_the_trust_region_or_does_not_happen(data):
+    for target_kl, max_backtracks in ((5e-3, 15), (5.0, 1)):  # the second: too large a step, no room to shorten it
+        records = train(data, target_kl=target_kl, max_backtracks=max_backtracks)
+        for old, new in zip(records[1:], records[2:]):
+            moved = not same(old["state"].theta, new["state"].theta)
+            assert moved == new["accepted"] and 0 <= new["kl"] <= target_kl and (new["kl"] > 0) == moved
+            assert (new["surrogate_gain"] > 0) == moved
+            assert same(old["state"].theta[-1:], new["state"].theta[-1:]), "sigma is fixed"
+            assert not same(old["state"].critic, new["state"].critic)
+    assert not records[-1]["accepted"], "both cases have been seen"
+    assert train(data, iterations=1, interval=1)[-1]["accepted"]
+
+
+def test_the_seed_decides_everything(data):
+    first, again, other = train(data), train(data), train(data, seed=1)
+    assert same(first, again)
+    for stage in range(6):
+        assert not same(first[stage]["state"], other[stage]["state"])
+    assert not same(first[-1]["state"].theta, other[-1]["state"].theta)
+
+
+@pytest.mark.parametrize("value", ["mlp", "linear"])
+def test_a_run_can_be_taken_up_after_every_stage(data, value):
+    whole = train(data, value=value)
+    for i, record in enumerate(whole):
+        rest = train(data, copy.deepcopy(record["state"]), value=value)
+        assert same(rest, whole[i + 1 :]), f"after record {i}"
+
+
+def test_a_further_draw_for_evaluation_leaves_training_unmoved(data):
+    undisturbed = train(data)
+    for i, record in enumerate(bremen.train_offline(TINY, data)):
+        record["state"].rng["evaluate"].random(i + 1)
+        assert same(record["state"]._replace(rng={}), undisturbed[i]["state"]._replace(rng={}))
+
+
+def test_training_never_touches_the_simulator(data, monkeypatch):
+    def broken(*args):
+        raise AssertionError("the simulator was used")
+
+    monkeypatch.setattr(envs.Task, "sim", broken)
+    assert len(train(data)) == 6
+    with pytest.raises(AssertionError, match="simulator"):
+        train(data, start="reset")
+
+
+def test_the_clone_or_a_random_policy_to_begin_with(data):
+    """The random one (ME-TRPO) acts near zero; the models, the clone and sigma are the same."""
+    clone, random = (train(data, bc_init=bc_init)[1]["state"] for bc_init in (True, False))
+    assert same(clone.beta, random.beta) and same(clone.dynamics, random.dynamics)
+    assert not same(random.theta, random.beta) and same(random.theta[-1:], random.beta[-1:])
+
+
+@pytest.mark.parametrize("learn_std", [False, True])
+def test_both_kinds_of_gradients_give_one_curve(data, learn_std):
+    hand, auto = (train(data, gradients=how, learn_std=learn_std, cg_iters=4) for how in ("hand", "autograd"))
+    for a, b in zip(hand, auto):
+        for name in ("model_loss", "clone_loss", "kl", "surrogate_gain", "imagined_reward", "explained_variance"):
+            assert a.get(name, 0) == pytest.approx(b.get(name, 0), rel=1e-2, abs=1e-4), name
+        assert a.get("backtracks") == b.get("backtracks")
+    np.testing.assert_allclose(hand[-1]["state"].theta, auto[-1]["state"].theta, atol=1e-3)
+    assert np.abs(hand[-1]["state"].theta - hand[1]["state"].theta).max() > 3e-3, "and it has moved by more than that"
+
+
+def test_parts_that_are_passed_in_are_used_and_handed_on(data):
+    _, s = constants("pendulum", 0.0, 0.0)
+    called, critic = [], trpo.Critic(np.zeros(3))
+
+    def fit(batch, cfg, rng, report):
+        assert batch is data and report is bremen.ignore
+        called.append("fit")
+        return s.dynamics, {"my_loss": 1}
+
+    def clone(batch, norm, cfg, rng, report):
+        assert batch is data and same(norm, nets.Normalizer.fit(data.obs))
+        called.append("clone")
+        return s.beta, {"my_clone_loss": 2}
+
+    def imagine(state, starts, cfg, rng):
+        assert state.dynamics is s.dynamics and starts is data.obs
+        called.append("imagine")
+        return "paths", {"my_reward": 3}
+
+    def improve(theta, psi, paths, norm, net, cfg, rng):
+        assert paths == "paths" and net == ((3, 8, 1), 2.0)
+        called.append("improve")
+        return theta + 1, critic, {"my_kl": 4}
+
+    records = train(data, fit=fit, clone=clone, imagine=imagine, improve=improve)
+    assert called == ["fit", "clone"] + ["imagine", "improve"] * 4
+    assert [records[i][name] for i, name in enumerate(("my_loss", "my_clone_loss", "my_reward"))] == [1, 2, 3]
+    assert records[-1]["my_kl"] == 4 and same(records[-1]["state"].critic, critic)
+    np.testing.assert_allclose(records[-1]["state"].theta, s.beta + 4, rtol=1e-6)
+
+
+def test_diverging_models_end_the_run_with_the_last_good_state(data):
+    _, s = constants("pendulum", nan, nan)
+    run = bremen.train_offline(TINY, data, fit=lambda *a: (s.dynamics, {}))
+    assert [next(run)["stage"], next(run)["stage"]] == ["model", "clone"]
+    with pytest.raises(bremen.Diverged):
+        next(run)
+
+
+def test_the_whole_loop_learns_what_is_paid_for(data):
+    """Imagined paths that pay for actions near 1, at once."""
+
+    def imagine(s, starts, cfg, rng):
+        paths, info = bremen.imagine_paths(s, starts, cfg, rng)
+        return paths._replace(rew=-((paths.act[..., 0] - 1.0) ** 2)), info
+
+    records = train(data, imagine=imagine, target_kl=0.05, std=0.3, interval=10, gamma=0.1)
+    net, error = bremen.policy_net(TINY), []
+    for r in (records[1], records[-1]):
+        mean = nets.Policy(r["state"].theta, r["state"].norm, net).mean(data.obs)
+        error.append(np.mean((mean - 1.0) ** 2))
+    assert error[1] < 0.2 * error[0]
+
+
+# --- mode online --------------------------------------------------------------------------------------------
+
+ONLINE = replace(
+    TINY, mode="online", std=0.5, learn_std=True, policy_hidden=(64,), value="linear", gamma=0.95, target_kl=0.05,
+    online_envs=10, online_horizon=200, online_steps=60_000,
+)  # fmt: skip
+
+
+def test_online_trpo_learns_to_swing_the_pendulum_up():
+    """From about -1200 per episode; seeds 0 to 3 reach between -190 and -670."""
+    *_, record = bremen.train_online(ONLINE)
+    first, last = bremen.start_online(ONLINE), record["state"]
+    before, after = (
+        envs.evaluate(PENDULUM, nets.Policy(s.theta, s.norm, bremen.policy_net(ONLINE)).mean, 40, rng_of())[0].mean()
+        for s in (first, last)
+    )
+    assert before < -1000 and after > before + 300
+    assert record["real_steps"] == last.steps == 60_000 and last.updates == 30
+
+
+def short_online(state=None, **changes):
+    cfg = replace(ONLINE, online_steps=1000, online_envs=5, online_horizon=50, **changes)
+    return [{**r, "state": copy.deepcopy(r["state"])} for r in bremen.train_online(cfg, state)]
+
+
+def test_online_steps_are_counted_and_limited():
+    records = short_online()
+    assert [r["real_steps"] for r in records] == [250, 500, 750, 1000] == [r["state"].steps for r in records]
+    assert [r["state"].updates for r in records] == [1, 2, 3, 4]
+    assert [np.isnan(r["sampled_return"]) for r in records] == [True, True, True, False], "episodes of 200 steps"
+    assert records[-1]["state"].norm.count == 2000 + 1000, "the normaliser has seen the random walk and every row"
+    assert all(r["kl"] <= ONLINE.target_kl for r in records)
+
+
+def test_online_training_follows_its_seed_and_can_go_on():
+    records = short_online()
+    assert same(records, short_online()) and not same(records[-1]["state"], short_online(seed=1)[-1]["state"])
+    rest = short_online(copy.deepcopy(records[1]["state"]))
+    assert [r["real_steps"] for r in rest] == [750, 1000]
+    assert same(rest, short_online(copy.deepcopy(records[1]["state"])))
+
+
+def test_online_parts_can_be_replaced():
+    called = []
+
+    def sample(env, policy, steps, rng):
+        called.append((env.num_envs, steps))
+        return trpo.sample_paths(env, policy, steps, rng)
+
+    def improve(theta, critic, paths, *rest):
+        assert paths.rew.shape == (50, 5)
+        return theta, critic, {"mine": 1}
+
+    cfg = replace(ONLINE, online_steps=500, online_envs=5, online_horizon=50)
+    records = list(bremen.train_online(cfg, sample=sample, improve=improve))
+    assert called == [(5, 50)] * 2 and records[-1]["mine"] == 1
+
+
+def sampled(env_id, steps, limit=None, sigma=0.5):
+    task, env = envs.TASKS[env_id], envs.TaskVectorEnv(env_id, 4, max_episode_steps=limit)
+    cfg = replace(TINY, env=env_id, std=sigma)
+    unit = nets.Normalizer(np.zeros(task.obs_dim), np.ones(task.obs_dim))
+    policy = nets.Policy(bremen.new_policy(cfg, rng_of()), unit, bremen.policy_net(cfg))
+    env.reset(seed=0)
+    parts = [trpo.sample_paths(env, policy, n, rng) for rng in [rng_of(1)] for n in (steps, 7)]
+    return task, *parts
+
+
+def check_rows_follow_each_other(paths):
+    """Where nothing ended, next_obs is the next row's obs; where something did, it is not, and time restarts."""
+    ended = (paths.terminated | paths.truncated)[:-1]
+    goes_on = np.all(paths.next_obs[:-1] == paths.obs[1:], axis=-1)
+    np.testing.assert_array_equal(goes_on, ~ended)
+    np.testing.assert_array_equal(paths.time[1:], np.where(ended, 0, paths.time[:-1] + 1))
+    assert ended.any() and not ended.all()
+
+
+def test_sampled_pendulum_paths_are_the_physics_up_to_the_last_step():
+    """Each row on its own, the cut-off ones too: the state from the observation, one step of Gymnasium's equations."""
+    task, (paths, returns), _ = sampled("pendulum", 23, limit=5, sigma=1.5)
+    check_rows_follow_each_other(paths)
+    assert paths.obs.shape == (23, 4, 3) and (paths.time[0] == 0).all() and (np.abs(paths.act) > 2).any()
+    np.testing.assert_array_equal(paths.truncated, np.broadcast_to(np.arange(23)[:, None] % 5 == 4, (23, 4)))
+    assert not paths.terminated.any()
+    angle, speed, torque = (
+        np.arctan2(paths.obs[..., 1], paths.obs[..., 0]),
+        paths.obs[..., 2],
+        np.clip(paths.act[..., 0], -2, 2),
+    )
+    speed_after = np.clip(speed + (15 * np.sin(angle) + 3 * torque) * 0.05, -8, 8)
+    angle_after = angle + speed_after * 0.05
+    want = np.stack([np.cos(angle_after), np.sin(angle_after), speed_after], axis=-1)
+    np.testing.assert_allclose(paths.next_obs, want, atol=1e-5)
+    np.testing.assert_allclose(paths.rew, -(angle**2 + 0.1 * speed**2 + 0.001 * torque**2), atol=1e-5)
+    sums = paths.rew[:20].reshape(4, 5, 4).sum(axis=1)  # four whole episodes of each of four robots
+    np.testing.assert_allclose(returns, sums.ravel(), rtol=1e-5)
+
+
+def test_sampled_hopper_paths_end_in_the_fall():
+    _, (paths, returns), (more, _) = sampled("hopper", 60, sigma=1.0)
+    check_rows_follow_each_other(paths)
+    np.testing.assert_array_equal(paths.terminated, ~HOPPER.healthy(paths.next_obs))
+    assert HOPPER.healthy(paths.obs).all() and len(returns) == paths.terminated.sum() and not paths.truncated.any()
+    on = ~paths.terminated[-1]
+    np.testing.assert_array_equal(more.obs[0][on], paths.next_obs[-1][on])  # the robots go on where they were
+    np.testing.assert_array_equal(more.time[0], np.where(on, paths.time[-1] + 1, 0))

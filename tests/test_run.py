@@ -1,0 +1,921 @@
+"""run.py: bad input in one line, what each mode leaves behind, the same bytes again, interrupted runs resumed.
+
+Everything goes through `run.main`, on a pendulum with episodes of 25 steps and networks of 8 units: a whole offline
+run takes about half a second.
+"""
+
+import ast
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import os
+import pickle
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from test_envs import headless_gl  # noqa: F401 (a fixture)
+
+import bremen
+import envs
+import nets
+import run
+
+HERE = Path(__file__).parent
+SMALL = "--preset smoke --n_train 300 --imagined_steps 100 --clone_steps 20 --model_epochs 2".split()
+SMALL += "--model_hidden 8 --policy_hidden 8 --value_hidden 8".split()
+PENDULUM = [*SMALL, "--env", "pendulum", "--noise", "random"]
+FIELDS = {f.name: f.default for f in dataclasses.fields(bremen.Config)}
+PROMISED = ["checkpoint.npz", "config.json", "curves.png", "policy.npz", "progress.csv"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_pendulum():
+    """Episodes of 25 steps instead of 200."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(envs.TASKS, "pendulum", dataclasses.replace(envs.TASKS["pendulum"], max_steps=25))
+        yield
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """A folder with data/ and a finished run under log/; what the run said."""
+    folder, out, err = tmp_path_factory.mktemp("reference"), io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(folder)
+        assert run.main(PENDULUM) == 0
+    assert err.getvalue() == "", "no terminal: no progress bars"
+    return folder, out.getvalue()
+
+
+@pytest.fixture
+def finished(reference):
+    """The directory of the finished run."""
+    return reference[0] / "log" / "pendulum" / "offline" / "bremen" / "bremen0"
+
+
+@pytest.fixture
+def dataset(reference):
+    """The dataset that it was trained on."""
+    (path,) = (reference[0] / "data").rglob("*.npz")
+    return path
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Drawing is two thirds of the time."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **options: None)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def go(*argv):
+    """The command line `argv`, which must succeed."""
+    assert run.main([str(a) for a in argv]) == 0
+
+
+def rows_of(folder):
+    """progress.csv as dicts of strings."""
+    with open(folder / "progress.csv", newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def untimed(folder):
+    """progress.csv without its timings."""
+    return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows_of(folder)]
+
+
+def same_results(a, b):
+    """Two run directories with the same bytes in what depends on the seed."""
+    assert (a / "policy.npz").read_bytes() == (b / "policy.npz").read_bytes()
+    assert untimed(a) == untimed(b)
+
+
+def tree(folder):
+    """Every path below a folder with the content of the files."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+def stderr_line(capsys):
+    """The one line on stderr."""
+    err = capsys.readouterr().err
+    assert err.startswith("run.py: ") and err.endswith("\n") and err.count("\n") == 1, err
+    return err
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+def rewritten(path, new, **changes):
+    """A copy of an .npz with some arrays replaced."""
+    arrays = envs.read_npz(path)
+    np.savez(new, **{**arrays, **changes})
+
+
+@pytest.fixture(scope="module")
+def museum(reference, tmp_path_factory):
+    """A folder of things that cannot be used, beside a finished run in log/ and its dataset in data/."""
+    folder = tmp_path_factory.mktemp("museum") / "m"
+    shutil.copytree(reference[0], folder)
+    (data,), finished = folder.glob("data/pendulum/*.npz"), folder / "log/pendulum/offline/bremen/bremen0"
+    data.rename(folder / "data.npz")
+    shutil.copy(folder / "data.npz", data)
+    policy, obs = finished / "policy.npz", envs.read_npz(data)["obs"]
+    (folder / "text.npz").write_text("obs, act, rew\n")
+    (folder / "truncated.npz").write_bytes(data.read_bytes()[:-99])
+    np.savez(folder / "pickled.npz", obs=np.array([{}], object))
+    rewritten(data, folder / "narrow.npz", obs=obs[:, :2])
+    rewritten(data, folder / "nan.npz", obs=np.where(obs > 0, np.nan, obs))
+    rewritten(policy, folder / "nan_policy.npz", theta=np.full_like(envs.read_npz(policy)["theta"], np.nan))
+    rewritten(policy, folder / "nan_norm.npz", norm_mean=np.full(3, np.nan))
+    rewritten(policy, folder / "short_policy.npz", theta=np.zeros(3, np.float32))
+    rewritten(policy, folder / "text_policy.npz", theta=envs.read_npz(policy)["theta"].astype(str))
+    rewritten(policy, folder / "no_sizes.npz", meta='{"env": "pendulum", "sizes": []}')
+    (folder / "bytes.json").write_bytes(b"\xff\xfe{}")
+    for name, text in {"broken": '{"env": ', "list": "[1, 2]", "null": "null", "unknown": '{"gama": 0.9}'}.items():
+        (folder / f"{name}.json").write_text(text)
+    for name, value in WRONG_VALUES.items():
+        (folder / f"wrong_{name}.json").write_text(json.dumps({name: value}))
+    for name in ("no_checkpoint", "no_config", "damaged", "not_a_checkpoint", "other_shapes", "no_rows"):
+        shutil.copytree(finished, folder / name)
+    (folder / "no_checkpoint" / "checkpoint.npz").unlink()
+    (folder / "no_config" / "config.json").unlink()
+    (folder / "damaged" / "checkpoint.npz").write_bytes(b"PK\3\4 and no more")
+    shutil.copy(policy, folder / "not_a_checkpoint" / "checkpoint.npz")
+    config = json.loads((finished / "config.json").read_text())
+    (folder / "other_shapes" / "config.json").write_text(json.dumps({**config, "policy_hidden": [5]}))
+    (folder / "no_rows" / "progress.csv").write_text("")
+    return folder
+
+
+WRONG_VALUES = dict(  # JSON lets every type through
+    gamma="high", lam=None, value_epochs=1.5, bc_init="yes", policy_lr=1, value_batch=[5], cg_iters=True, start=3,
+    value_lr=[], interval=float("nan"), data=7,
+) | {"threads": 2.5}  # fmt: skip
+WRONG_VALUES.pop("policy_lr")
+LOG = "log/pendulum/offline/bremen/bremen0"
+ROBOT_ALONE = [
+    name for name in envs.TASKS if not (Path(run.__file__).parent / f"examples/behavior/{name}.npz").exists()
+]
+PLAIN = [*PENDULUM, "--exp_name", "new"]
+BAD = {  # what is wrong: the command line, words that the message must hold
+    "unknown env": (["--env", "hoper"], "hoper"),
+    "unknown mode": (["--mode", "ofline"], "ofline"),
+    "unknown preset": (["--preset", "fast"], "fast"),
+    "unknown flag": (["--learning_rate", "1"], "--learning_rate"),
+    "abbreviated flag": (["--exp", "a"], "--exp"),
+    "no flag at all": (["hopper"], "hopper"),
+    "flag without value": (["--env"], "--env"),
+    "unknown start": (["--start", "anywhere"], "anywhere"),
+    "two starts": (["--use_s_t", "--use_s_0"], "--use_s"),
+    "n_train 0": ([*PLAIN, "--n_train", "0"], "--n_train"),
+    "n_train negative": ([*PLAIN, "--n_train", "-5"], "--n_train"),
+    "n_train a fraction": ([*PLAIN, "--n_train", "1.5"], "--n_train"),
+    "target_kl a word": ([*PLAIN, "--target_kl", "abc"], "--target_kl"),
+    "target_kl NaN": ([*PLAIN, "--target_kl", "nan"], "--target_kl"),
+    "target_kl infinite": ([*PLAIN, "--target_kl", "inf"], "--target_kl"),
+    "target_kl negative": ([*PLAIN, "--target_kl", "-1"], "--target_kl"),
+    "std 0": ([*PLAIN, "--gaussian", "0"], "--std"),
+    "std infinite": ([*PLAIN, "--std", "inf"], "--std"),
+    "alpha NaN": ([*PLAIN, "--alpha", "nan"], "--alpha"),
+    "model_hidden a word": ([*PLAIN, "--model_hidden", "x"], "--model_hidden"),
+    "model_hidden 0": ([*PLAIN, "--model_hidden", "8", "0"], "--model_hidden"),
+    "model_hidden empty": ([*PLAIN, "--model_hidden"], "--model_hidden"),
+    "gamma 2": ([*PLAIN, "--gamma", "2"], "--gamma"),
+    "gamma 1, an infinite horizon": ([*PLAIN, "--gamma", "1"], "--gamma"),
+    "validation 1": ([*PLAIN, "--validation", "1"], "--validation"),
+    "seed negative": ([*PLAIN, "--seed", "-1"], "--seed"),
+    "seeds negative": ([*PLAIN, "--random_seeds", "1", "-1"], "seed"),
+    "seeds a word": ([*PLAIN, "--random_seeds", "x"], "--random_seeds"),
+    "one seed twice": ([*PLAIN, "--random_seeds", "7", "7"], "7"),
+    "data missing": ([*PLAIN, "--data", "absent.npz"], "absent.npz"),
+    "data a folder": ([*PLAIN, "--data", "data"], "data"),
+    "data truncated": ([*PLAIN, "--data", "truncated.npz"], "truncated.npz"),
+    "data text": ([*PLAIN, "--data", "text.npz"], "text.npz"),
+    "data pickled": ([*PLAIN, "--data", "pickled.npz"], "pickled.npz"),
+    "data of wrong shape": ([*PLAIN, "--data", "narrow.npz"], "obs"),
+    "data with NaN": ([*PLAIN, "--data", "nan.npz"], "NaN"),
+    "data of another env": ([*PLAIN, "--env", "hopper", "--data", "data.npz"], "pendulum"),
+    "data a policy": ([*PLAIN, "--data", f"{LOG}/policy.npz"], "policy.npz"),
+    "params missing": ([*PLAIN, "--param_path", "absent.json"], "absent.json"),
+    "params a folder": ([*PLAIN, "--param_path", "data"], "data"),
+    "params not JSON": ([*PLAIN, "--param_path", "broken.json"], "JSON"),
+    "params not text": ([*PLAIN, "--param_path", "bytes.json"], "JSON"),
+    "params a list": ([*PLAIN, "--param_path", "list.json"], "JSON object"),
+    "params null": ([*PLAIN, "--param_path", "null.json"], "JSON object"),
+    "params unknown": ([*PLAIN, "--param_path", "unknown.json"], "gama"),
+    **{f"params {k} {v!r}": ([*PLAIN, "--param_path", f"wrong_{k}.json"], k) for k, v in WRONG_VALUES.items()},
+    "run exists": (PENDULUM, "--resume"),
+    "run exists, data missing": ([*PENDULUM, "--n_train", "299"], "exists"),
+    "second run exists": ([*PENDULUM, "--random_seeds", "7", "0"], "bremen0"),
+    "log_dir below a file": ([*PLAIN, "--log_dir", "text.npz/x"], "text.npz"),
+    "log_dir below a file, data missing": ([*PLAIN, "--log_dir", "text.npz/x", "--n_train", "299"], "text.npz"),
+    "log_dir a file": ([*PLAIN, "--log_dir", "text.npz"], "text.npz"),
+    "log_dir in /proc": ([*PLAIN, "--log_dir", "/proc/log"], "/proc/log"),
+    "data_dir below a file": ([*PLAIN, "--data_dir", "text.npz/x"], "text.npz"),
+    "data_dir in /proc": ([*PLAIN, "--data_dir", "/proc/data"], "/proc/data"),
+    "online, log_dir below a file": ([*PLAIN, "--mode", "online", "--log_dir", "text.npz/x"], "text.npz"),
+    "resume missing": (["--resume", "absent"], "absent"),
+    "resume a file": (["--resume", "text.npz"], "text.npz"),
+    "resume without checkpoint": (["--resume", "no_checkpoint"], "checkpoint.npz"),
+    "resume without config": (["--resume", "no_config"], "config.json"),
+    "resume damaged": (["--resume", "damaged"], "checkpoint.npz"),
+    "resume a policy": (["--resume", "not_a_checkpoint"], "checkpoint"),
+    "resume with other shapes": (["--resume", "other_shapes"], "checkpoint"),
+    "resume with another seed": (["--resume", LOG, "--seed", "3"], "--seed"),
+    "resume with many seeds": (["--resume", LOG, "--random_seeds", "3", "4"], "--random_seeds"),
+    "resume in another env": (["--resume", LOG, "--env", "hopper"], "--env"),
+    "resume in another mode": (["--resume", LOG, "--mode", "online"], "--resume"),
+    "resume with other sizes": (["--resume", LOG, "--policy_hidden", "5"], "--policy_hidden"),
+    "evaluate nothing": (["--mode", "evaluate", "--env", "pendulum"], "--policy"),
+    "film nothing": (["--mode", "video", "--env", "pendulum"], "--policy"),
+    **{
+        f"evaluate {what}": (["--mode", "evaluate", "--env", "pendulum", "--policy", path], path)
+        for what, path in {
+            "what is missing": "absent.npz",
+            "a folder": "data",
+            "a dataset": "data.npz",
+            "a checkpoint": f"{LOG}/checkpoint.npz",
+            "text": "text.npz",
+            "pickles": "pickled.npz",
+            "NaN": "nan_policy.npz",
+            "a normaliser with NaN": "nan_norm.npz",
+            "too few parameters": "short_policy.npz",
+            "parameters as text": "text_policy.npz",
+            "a network without layers": "no_sizes.npz",
+        }.items()
+    },
+    "evaluate in another env": (["--mode", "evaluate", "--env", "hopper", "--policy", f"{LOG}/policy.npz"], "pendulum"),
+    "film in another env": (["--mode", "video", "--env", "hopper", "--policy", f"{LOG}/policy.npz"], "pendulum"),
+    "film into a file": (
+        ["--mode", "video", "--env", "pendulum", "--policy", f"{LOG}/policy.npz", "--video_dir", "text.npz/x"],
+        "cannot write",
+    ),
+    "plot nothing": (["--mode", "plot"], "--runs"),
+    "plot what is missing": (["--mode", "plot", "--runs", LOG, "absent"], "absent"),
+    "plot no run": (["--mode", "plot", "--runs", "data"], "data"),
+    "plot a file": (["--mode", "plot", "--runs", "text.npz"], "text.npz"),
+    "plot a run without rows": (["--mode", "plot", "--runs", "no_rows"], "no_rows"),
+    "plot below a file": (["--mode", "plot", "--runs", LOG, "--out", "text.npz/x.png"], "text.npz"),
+    "plot in an unknown format": (["--mode", "plot", "--runs", LOG, "--out", "x.xyz"], "xyz"),
+    "plot onto a folder": (["--mode", "plot", "--runs", LOG, "--out", "data"], "data"),
+    "collect twice": ([*PENDULUM, "--mode", "collect"], "exists"),
+    "collect onto a file": ([*PENDULUM, "--mode", "collect", "--out", "text.npz"], "text.npz"),
+    "collect onto a folder": ([*PENDULUM, "--mode", "collect", "--out", "data"], "data"),
+    "collect below a file": ([*PENDULUM, "--mode", "collect", "--out", "text.npz/x.npz"], "text.npz"),
+    "collect into /proc": ([*PENDULUM, "--mode", "collect", "--out", "/proc/data/x.npz"], "/proc/data"),
+    "collect with a dataset": (
+        [*PENDULUM, "--mode", "collect", "--noise", "pure", "--policy", "data.npz", "--out", "x.npz"],
+        "data.npz",
+    ),
+    "collect with another env's policy": (
+        [*SMALL, "--mode", "collect", "--env", "hopper", "--policy", f"{LOG}/policy.npz", "--out", "x.npz"],
+        "pendulum",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_refused_in_one_line_and_changes_nothing(what, museum, monkeypatch, capsys):
+    argv, words = BAD[what]
+    monkeypatch.chdir(museum)
+    before = tree(museum)
+    assert run.main(argv) == 2
+    assert words in stderr_line(capsys)
+    assert tree(museum) == before
+
+
+@pytest.mark.skipif(not ROBOT_ALONE, reason="a behaviour policy ships for every environment")
+@pytest.mark.parametrize("mode", ["offline", "collect"])
+def test_without_a_shipped_policy_the_message_says_what_else_to_do(mode, here, capsys):
+    assert run.main([*SMALL, "--mode", mode, "--env", ROBOT_ALONE[0]]) == 2
+    line = stderr_line(capsys)
+    assert ROBOT_ALONE[0] in line and "--policy" in line and "--noise random" in line
+    assert tree(here) == {}
+
+
+class Bomb:
+    """Unpickling one creates a file."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def test_nothing_is_ever_unpickled(finished, here, capsys):
+    """Datasets, policies and checkpoints that hold pickles, by themselves and within an .npz."""
+    marker, run_copy = here / "marker", here / "copy"
+    shutil.copytree(finished, run_copy)
+    bomb = pickle.dumps(Bomb(marker))
+    np.savez(here / "inside.npz", **dict.fromkeys(("obs", "theta", "phi", "meta"), np.array([Bomb(marker)], object)))
+    (here / "bare.npz").write_bytes(bomb)
+    for name in ("inside.npz", "bare.npz"):
+        shutil.copy(here / name, run_copy / "checkpoint.npz")
+        assert run.main([*PENDULUM, "--data", name]) == 2
+        assert run.main(["--mode", "evaluate", "--env", "pendulum", "--policy", name]) == 2
+        assert run.main(["--resume", str(run_copy)]) == 2
+    assert not marker.exists()
+    pickle.loads(bomb)
+    assert marker.exists(), "the bomb is a dud and the test proves nothing"
+
+
+def test_no_module_could_unpickle():
+    for name in ("bremen", "envs", "nets", "run", "trpo"):
+        for node in ast.walk(ast.parse((HERE.parent / f"{name}.py").read_text())):
+            assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle" and node.value.value), name
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert not {"pickle", "joblib", "dill"} & {a.name for a in node.names}, name
+
+
+# --- what an offline run leaves -------------------------------------------------------------------------------------
+
+
+def test_offline_leaves_the_promised_files(reference, finished):
+    assert sorted(p.name for p in finished.iterdir()) == PROMISED
+    files = [path for path, content in tree(reference[0]).items() if content is not None]
+    assert len(files) == len(PROMISED) + 1, "and a dataset"
+
+
+def test_progress_has_a_row_per_iteration_and_one_for_the_clone(finished):
+    rows, config = rows_of(finished), json.loads((finished / "config.json").read_text())
+    assert len(rows) == config["iterations"] + 1
+    assert [int(row["updates"]) for row in rows] == [config["interval"] * i for i in range(len(rows))]
+    always = {"imagined_return", "imagined_return_std", "real_return", "real_return_std", "model_loss"}
+    always |= {"evaluation_steps", "evaluate_seconds"}
+    later = {"kl", "cg_residual", "backtracks", "imagine_seconds", "improve_seconds"}
+    for i, row in enumerate(rows):
+        assert all(np.isfinite(float(row[k])) for k in (always | later if i else always))
+        assert all(np.isfinite(float(v)) for v in row.values() if v)
+        assert not any(row[k] for k in later) or i > 0
+    assert float(rows[0]["fit_seconds"]) > 0 and float(rows[0]["clone_seconds"]) > 0
+    assert all(float(row["kl"]) <= config["target_kl"] for row in rows[1:])
+
+
+def test_real_steps_of_evaluation_are_counted(finished):
+    """Pendulum episodes all last 25 steps; the first and the last evaluation are longer, for the closing table."""
+    config = json.loads((finished / "config.json").read_text())
+    ends, between = 25 * config["eval_episodes"], 25 * config["eval_interval_episodes"]
+    assert ends != between
+    assert [int(row["evaluation_steps"]) for row in rows_of(finished)] == np.cumsum([ends, between, ends]).tolist()
+
+
+def test_config_holds_every_field(finished):
+    config = json.loads((finished / "config.json").read_text())
+    assert config.keys() == FIELDS.keys()
+    given = dict(mode="offline", env="pendulum", preset="smoke", seed=0, n_train=300, model_hidden=[8], noise="random")
+    assert config.items() >= given.items()
+
+
+def test_curves_are_a_picture(finished):
+    with Image.open(finished / "curves.png") as picture:
+        assert picture.format == "PNG" and min(picture.size) >= 400 and max(picture.size) <= 3000
+        assert len(set(picture.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+
+
+def number(text):
+    """'-1,234' -> -1234.0"""
+    return float(text.replace(",", ""))
+
+
+def test_closing_table(reference, finished, dataset):
+    """Dataset, clone and BREMEN: real and imagined returns, mean ± std, as in the files; the steps evaluation took."""
+    out, rows = reference[1], rows_of(finished)
+    pair = r"(-?[\d,]+) ±\s+([\d,]+)"
+    table = re.search(rf"^dataset +{pair}\s*\nclone +{pair} +{pair}\nBREMEN.*? {pair} +{pair}\n", out, re.M)
+    assert table, out
+    batch, _ = envs.load_dataset(dataset, envs.TASKS["pendulum"])
+    returns, expected = envs.episode_returns(batch)[0], []
+    expected += [returns.mean(), returns.std()]
+    for row in (rows[0], rows[-1]):
+        expected += [float(row[f"{kind}_return{end}"]) for kind in ("real", "imagined") for end in ("", "_std")]
+    np.testing.assert_allclose([number(text) for text in table.groups()], expected, atol=0.51)
+    assert f"{int(rows[-1]['evaluation_steps']):,} real steps" in out
+
+
+def test_policy_file_holds_the_last_policy_and_its_normaliser(finished, dataset):
+    task = envs.TASKS["pendulum"]
+    policy, meta = run.load_policy(finished / "policy.npz", task)
+    batch, _ = envs.load_dataset(dataset, task)
+    np.testing.assert_allclose(policy.norm.mean, batch.obs.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(policy.norm.std, batch.obs.std(axis=0), atol=1e-4)
+    assert meta["env"] == "pendulum" and f"{meta['real_return']}" == rows_of(finished)[-1]["real_return"]
+    act = policy.mean(batch.obs)
+    assert act.shape == batch.act.shape and np.ptp(act) > 0 and np.abs(act).max() <= task.act_limit
+
+
+def test_evaluate_a_saved_policy(finished, capsys):
+    """The number on the screen is that of envs.evaluate with the run's own stream."""
+    go("--mode", "evaluate", "--env", "pendulum", "--policy", finished / "policy.npz", "--eval_episodes", "7")
+    mean, std = map(number, re.search(r"^mean action: return (\S+) ± (\S+) over 7", capsys.readouterr().out).groups())
+    policy, _ = run.load_policy(finished / "policy.npz", envs.TASKS["pendulum"])
+    returns, _ = envs.evaluate(envs.TASKS["pendulum"], policy.mean, 7, bremen.streams(0)["evaluate"])
+    np.testing.assert_allclose([mean, std], [returns.mean(), returns.std()], atol=0.51)
+
+
+class Terminal(io.StringIO):
+    """A stream that shows progress bars."""
+
+    def isatty(self):
+        return True
+
+
+def test_progress_bars_on_a_terminal(here, no_pictures, monkeypatch):
+    """A bar per stage; the same bytes come out."""
+    monkeypatch.setattr("sys.stderr", Terminal())
+    go(*PENDULUM, "--iterations", "1")
+    bars = run.sys.stderr.getvalue()
+    for stage in ("collecting", "models", "cloning", "imagining"):
+        assert stage in bars, bars
+    assert "2/2" in bars, "updates done of all updates"
+
+
+@pytest.mark.slow
+def test_smoke_preset_of_the_hopper_takes_less_than_half_a_minute(here):
+    """As promised: the behaviour policy ships, everything at its preset's size."""
+    began = run.time.perf_counter()
+    go("--env", "hopper", "--preset", "smoke")
+    assert run.time.perf_counter() - began < 30
+    assert len(rows_of(here / "log/hopper/offline/bremen/bremen0")) == 3
+
+
+def test_hopper_with_the_shipped_behaviour_policy(here, no_pictures, monkeypatch):
+    """A robot, a policy from examples/behavior/, episodes that end by falling."""
+    monkeypatch.setitem(envs.TASKS, "hopper", dataclasses.replace(envs.TASKS["hopper"], max_steps=60))
+    go(*SMALL, "--env", "hopper")
+    (data,) = here.glob("data/hopper/pure*.npz")
+    _, meta = envs.load_dataset(data, envs.TASKS["hopper"])
+    assert meta["noise"] == "pure" and meta["policy"] == "hopper.npz" and meta["seed"] == 0
+    rows = rows_of(here / "log/hopper/offline/bremen/bremen0")
+    assert len(rows) == 3 and float(rows[0]["real_length"]) <= 60
+
+
+# --- the same bytes again -------------------------------------------------------------------------------------------
+
+
+def test_same_seed_same_bytes(reference, finished, dataset, here, no_pictures):
+    """In another folder, the dataset collected anew; another seed is another run."""
+    go(*PENDULUM, "--random_seeds", "0", "1")
+    twin, other = (here / "log/pendulum/offline/bremen" / f"bremen{seed}" for seed in (0, 1))
+    same_results(finished, twin)
+    assert (here / dataset.relative_to(reference[0])).read_bytes() == dataset.read_bytes()
+    assert (twin / "config.json").read_bytes() == (finished / "config.json").read_bytes()
+    with pytest.raises(AssertionError):
+        same_results(twin, other)
+    assert untimed(twin) != untimed(other)
+
+
+def test_config_reproduces_the_run(finished, dataset, here, no_pictures):
+    """Nothing but config.json, under another name; --data because the cached dataset is elsewhere."""
+    go("--param_path", finished / "config.json", "--exp_name", "again", "--data", dataset)
+    same_results(finished, here / "log/pendulum/offline/again/again0")
+
+
+# --- interrupted, diverged, resumed ---------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for a power cut: nobody catches it."""
+
+
+def trip(monkeypatch, place, call, error):
+    """Make the `call`-th call of the function at `place`, a (module, name), raise `error` instead."""
+    original, calls = getattr(*place), []
+
+    def f(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == call:
+            raise error
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(*place, f)
+
+
+MOMENTS = {  # four calls of imagine_paths in all, three evaluations, about fourteen renamed files
+    "before the clone": ((bremen, "clone_behavior"), 1),
+    "in the first update": ((bremen, "imagine_paths"), 1),
+    "in the last update": ((bremen, "imagine_paths"), 4),
+    "in an evaluation": ((envs, "evaluate"), 2),
+    "between progress.csv and policy.npz": ((os, "replace"), 4),
+    "just before a checkpoint is in its place": ((os, "replace"), 10),
+    "at the end": ((os, "replace"), 13),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_killed_and_resumed_gives_the_same_bytes(moment, finished, dataset, here, no_pictures, monkeypatch):
+    with monkeypatch.context() as patch:
+        trip(patch, *MOMENTS[moment], Killed())
+        with pytest.raises(Killed):
+            run.main([*PENDULUM, "--data", str(dataset)])
+    (folder,) = here.glob("log/pendulum/offline/bremen/bremen0")
+    go("--resume", folder)
+    same_results(finished, folder)
+    assert sorted(p.name for p in folder.iterdir() if not p.name.endswith(".tmp")) == PROMISED
+
+
+def test_resuming_a_finished_run_changes_no_result(finished, dataset, here, no_pictures):
+    """The closing table again, no further update."""
+    shutil.copytree(finished, here / "copy")
+    go("--resume", "copy", "--data_dir", dataset.parents[1])
+    same_results(finished, here / "copy")
+
+
+def test_ctrl_c_says_how_to_resume(finished, dataset, here, no_pictures, monkeypatch, capsys):
+    """The command in the message, taken literally, completes the run."""
+    with monkeypatch.context() as patch:
+        trip(patch, (bremen, "imagine_paths"), 3, KeyboardInterrupt())
+        assert run.main([*PENDULUM, "--data", str(dataset)]) not in (0, None)
+    command = re.search(r"python run\.py (--resume \S+)", stderr_line(capsys))
+    go(*shlex.split(command[1]))
+    same_results(finished, here / "log/pendulum/offline/bremen/bremen0")
+
+
+def test_ctrl_c_before_the_first_checkpoint_promises_nothing(dataset, here, monkeypatch, capsys):
+    trip(monkeypatch, (bremen, "fit_dynamics"), 1, KeyboardInterrupt())
+    assert run.main([*PENDULUM, "--data", str(dataset)]) not in (0, None)
+    assert "--resume" not in stderr_line(capsys)
+
+
+def test_ctrl_c_while_collecting_leaves_no_half_dataset(here, monkeypatch, capsys):
+    trip(monkeypatch, (envs, "collect"), 1, KeyboardInterrupt())
+    assert run.main([*PENDULUM, "--mode", "collect", "--out", "new.npz"]) not in (0, None)
+    assert "--resume" not in stderr_line(capsys)
+    assert tree(here) == {}
+
+
+def test_divergence_keeps_the_last_good_checkpoint(finished, dataset, here, no_pictures, monkeypatch, capsys):
+    """Status 1 and one line; the checkpoint is that of the first iteration and good enough to finish the run."""
+    with monkeypatch.context() as patch:
+        trip(patch, (bremen, "imagine_paths"), 4, bremen.Diverged("imagined states are not finite"))
+        assert run.main([*PENDULUM, "--data", str(dataset)]) == 1
+    line = stderr_line(capsys)
+    assert "imagined states are not finite" in line and "checkpoint" in line
+    folder = here / "log/pendulum/offline/bremen/bremen0"
+    assert untimed(folder) == [
+        {k: v for k, v in row.items() if k in untimed(folder)[0]} for row in untimed(finished)[:2]
+    ]
+    policy, _ = run.load_policy(folder / "policy.npz", envs.TASKS["pendulum"])
+    assert np.isfinite(policy.theta).all()
+    go("--resume", folder)
+    same_results(finished, folder)
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+def test_a_model_that_really_diverges_stops_the_run(dataset, here, capsys):
+    """No checkpoint yet, so none is promised."""
+    assert run.main([*PENDULUM, "--data", str(dataset), "--model_lr", "1e30"]) == 1
+    line = stderr_line(capsys)
+    assert "model_lr" in line and not re.search(r"checkpoint\.npz (and|is|are)|--resume", line)
+    assert not list(here.rglob("checkpoint.npz"))
+
+
+# --- flags ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def config_of(dataset, here, monkeypatch):
+    """argv -> the config.json that it leaves; training itself is stopped."""
+
+    def diverge(*args, **kwargs):
+        raise bremen.Diverged("enough")
+
+    def f(*argv):
+        shutil.rmtree(here / "log", ignore_errors=True)
+        assert run.main(["--env", "pendulum", "--data", str(dataset), *argv]) == 1
+        (path,) = here.rglob("config.json")
+        return json.loads(path.read_text())
+
+    monkeypatch.setattr(bremen, "train_offline", diverge)
+    return f
+
+
+def test_presets(config_of):
+    """classroom is the default; smoke is smaller, paper larger; the paper's numbers for all environments."""
+    classroom, smoke, paper = config_of(), config_of("--preset", "smoke"), config_of("--preset", "paper")
+    assert [c["preset"] for c in (classroom, smoke, paper)] == ["classroom", "smoke", "paper"]
+    for name in ("imagined_steps", "clone_steps", "model_epochs", "members"):
+        assert smoke[name] < classroom[name] <= paper[name], name
+    table = dict(members=5, model_hidden=[1024, 1024], model_lr=1e-3, model_batch=1000, model_epochs=200)
+    table |= dict(model_patience=20, validation=0.15, clone_lr=5e-4, clone_batch=256, clone_steps=300_000, gamma=0.99)
+    table |= dict(policy_hidden=[200, 200], imagined_steps=50_000, cg_iters=10, cg_damping=0.1, accept_ratio=0.1)
+    table |= dict(lam=0.95, value="linear", start="initial", iterations=250, interval=25, alpha=0.0, std=0.1)
+    assert paper.items() >= table.items()
+
+
+def test_flags_override_the_preset_wherever_they_stand(config_of):
+    flags, preset = ["--iterations", "7", "--model_hidden", "9", "3"], ["--preset", "smoke"]
+    before, after, plain = config_of(*flags, *preset), config_of(*preset, *flags), config_of(*preset)
+    assert before == after == {**plain, "iterations": 7, "model_hidden": [9, 3]}
+    assert plain["iterations"] != 7
+
+
+def test_a_flag_equal_to_the_default_overrides_the_preset_too(config_of):
+    """smoke asks for two members, the default is five: five when five is said."""
+    assert config_of("--preset", "smoke")["members"] == 2
+    assert config_of("--preset", "smoke", "--members", "5")["members"] == 5
+
+
+def test_flags_override_the_file(config_of, finished, here):
+    """A file of a few values, on top of the preset and below the flags."""
+    (here / "few.json").write_text('{"iterations": 3, "gamma": 0.9, "value_hidden": [5]}')
+    config = config_of("--gamma", "0.8", "--param_path", "few.json", "--preset", "smoke")
+    assert (config["iterations"], config["gamma"], config["value_hidden"]) == (3, 0.8, [5])
+    assert config == {**config_of("--preset", "smoke"), "iterations": 3, "gamma": 0.8, "value_hidden": [5]}
+    again = config_of("--param_path", str(finished / "config.json"))
+    assert {**again, "data": ""} == json.loads((finished / "config.json").read_text())
+
+
+ORIGINAL = {
+    "--max_path_length 33": ("horizon", 33),
+    "--gaussian 0.25": ("std", 0.25),
+    "--onpol_iters 4": ("iterations", 4),
+    "--trpo_batch_size 123": ("imagined_steps", 123),
+    "--ensemble_model_count 3": ("members", 3),
+    "--use_s_t": ("start", "dataset"),
+    "--use_s_0": ("start", "initial"),
+    "--target_kl 0.05": ("target_kl", 0.05),
+    "--alpha 0.5": ("alpha", 0.5),
+    "--interval 6": ("interval", 6),
+    "--n_train 77": ("n_train", 77),
+    "--bc_init": ("bc_init", True),
+    "--no-bc_init": ("bc_init", False),
+    "--random_seeds 5": ("seed", 5),
+}
+
+
+def test_the_originals_flags_arrive(config_of):
+    plain = config_of("--preset", "paper")
+    for flag, (field, value) in ORIGINAL.items():
+        assert config_of("--preset", "paper", *flag.split()) == {**plain, field: value}, flag
+
+
+def test_names_and_places_of_runs(config_of, here):
+    config_of("--exp_name", "kl", "--sub_exp_name", "week2", "--log_dir", "l/og", "--seed", "4")
+    assert [str(p.parent.relative_to(here)) for p in here.rglob("config.json")] == ["l/og/pendulum/week2/kl/kl4"]
+
+
+def test_every_flag_has_a_help_text(monkeypatch, capsys):
+    """Fields of Config, the original's names, the files' flags; all modes, environments and presets are named."""
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit) as caught:
+        run.main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    entries = dict(re.findall(r"^  (-\S[^\n]*?)(?:  +|\n {10,})(\S[^\n]+)$", out, re.M))
+    flags = {flag: text for names, text in entries.items() for flag in re.findall(r"--[\w-]+", names)}
+    wanted = {f"--{name}" for name in FIELDS} | {flag.split()[0] for flag in ORIGINAL} | {"--resume", "--policy"}
+    wanted |= {"--exp_name", "--sub_exp_name", "--param_path", "--video_dir", "--runs", "--log_dir", "--data_dir"}
+    for flag in sorted(wanted):
+        assert len(flags.get(flag, "")) > 5, flag
+        assert "%(" not in flags[flag] and "None" not in flags[flag]
+    for word in ("offline", "online", "collect", "evaluate", "video", "plot"):
+        assert word in flags["--mode"], word
+    for flag, words in {"--env": envs.TASKS, "--preset": ("smoke", "classroom", "paper")}.items():
+        assert all(word in flags[flag] for word in words)
+
+
+EVERYTHING = dict(
+    mode="offline", env="pendulum", preset="paper", seed=3, threads=1, gradients="autograd", n_train=222,
+    noise="random", members=3, model_hidden=[6, 5], model_lr=2e-3, model_lr_last=1e-3, model_batch=99,
+    model_epochs=3, model_patience=2, validation=0.2, policy_hidden=[7], clone_lr=2e-3, clone_batch=33, clone_steps=9,
+    bc_init=False, std=0.3, learn_std=True, iterations=1, interval=3, imagined_steps=90, horizon=30, start="reset",
+    clip_states=False, member_per="path", alpha=0.25, target_kl=0.02, gamma=0.9, lam=0.8, cg_iters=4,
+    cg_damping=0.2, fisher_rows=0.5, backtrack=0.7, max_backtracks=5, accept_ratio=0.05, value="linear",
+    value_hidden=[4], value_epochs=2, value_batch=45, value_lr=2e-3, eval_episodes=3, eval_interval_episodes=2,
+    online_steps=500, online_envs=3, online_horizon=20,
+)  # fmt: skip
+
+
+def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pictures, capsys):
+    """A run with no field at its default; a field that is new in Config belongs in EVERYTHING."""
+    argv = ["--data", str(dataset)]
+    for name, value in EVERYTHING.items():
+        words = value if isinstance(value, list) else [value]
+        argv += [f"--{'' if value else 'no-'}{name}"] if isinstance(value, bool) else [f"--{name}", *map(str, words)]
+    go(*argv)
+    folder = here / "log/pendulum/offline/bremen/bremen3"
+    wanted = {**EVERYTHING, "data": str(dataset)}
+    assert json.loads((folder / "config.json").read_text()) == wanted
+    for name, default in FIELDS.items():
+        if name not in ("mode",):
+            assert wanted[name] != (list(default) if isinstance(default, tuple) else default), name
+    assert "random start" in capsys.readouterr().out and len(rows_of(folder)) == 2
+
+
+# --- datasets -------------------------------------------------------------------------------------------------------
+
+
+def collected(argv, path):
+    """`--mode collect` into `path`.  -> Batch, meta"""
+    go(*SMALL, "--mode", "collect", "--env", "pendulum", "--out", path, *argv)
+    return envs.load_dataset(path, envs.TASKS["pendulum"])
+
+
+def test_collect_random_actions(here, capsys):
+    batch, meta = collected(["--noise", "random"], here / "r.npz")
+    assert list(tree(here)) == ["r.npz"] and "300 transitions" in capsys.readouterr().out
+    assert len(batch.rew) == 300 and 1.9 < np.abs(batch.act).max() <= 2 and abs(batch.act.mean()) < 0.3
+    assert meta["env"] == "pendulum" and meta["noise"] == "random" and meta["seed"] == 0
+    returns, _ = envs.episode_returns(batch)
+    assert (meta["return_mean"], meta["return_std"]) == (returns.mean(), returns.std())
+
+
+def test_collect_with_a_policy(finished, here):
+    """pure: samples of the policy, clipped: its mean action plus noise of its own standard deviation."""
+    argv = ["--noise", "pure", "--policy", str(finished / "policy.npz"), "--n_train", "2000"]
+    batch, meta = collected(argv, here / "p.npz")
+    policy, _ = run.load_policy(finished / "policy.npz", envs.TASKS["pendulum"])
+    noise = batch.act - policy.mean(batch.obs)
+    assert meta["noise"] == "pure" and meta["policy"] == "policy.npz"
+    log_std = nets.split(policy.theta, policy.net[0])[1]
+    np.testing.assert_allclose(noise.std(), np.exp(log_std[0]), rtol=0.1)
+    assert abs(noise.mean()) < 0.02
+
+
+def test_seeds_of_collection(here):
+    a, b, c = (collected(["--noise", "random", "--seed", s], here / f"{i}.npz")[0] for i, s in enumerate("001"))
+    assert [x.tobytes() for x in a] == [x.tobytes() for x in b]
+    assert a.obs.tobytes() != c.obs.tobytes()
+
+
+def test_default_dataset_is_collected_once(here, no_pictures, monkeypatch, capsys):
+    """Where --data_dir says; the second run finds it."""
+    argv = [*PENDULUM, "--iterations", "0", "--data_dir", "d"]
+    go(*argv, "--exp_name", "first")
+    assert "collecting" in capsys.readouterr().out
+    before = tree(here / "d")
+    monkeypatch.setattr(envs, "collect", None)
+    go(*argv, "--exp_name", "second")
+    assert "collecting" not in capsys.readouterr().out and tree(here / "d") == before
+    assert (here / "log/pendulum/offline/first/first0/policy.npz").read_bytes() == (
+        here / "log/pendulum/offline/second/second0/policy.npz"
+    ).read_bytes()
+
+
+def test_default_dataset_of_one_policy_is_not_taken_for_anothers(finished, here, no_pictures, capsys):
+    """Two policies, no --out: separate datasets, or a refusal; never the one for the other."""
+    arrays = envs.read_npz(finished / "policy.npz")
+    rewritten(finished / "policy.npz", here / "other.npz", theta=arrays["theta"] + np.float32(0.5))
+    argv = [*PENDULUM, "--noise", "pure", "--iterations", "0"]
+    for name, path in {"first": finished / "policy.npz", "second": here / "other.npz"}.items():
+        status = run.main([*argv, "--exp_name", name, "--policy", str(path)])
+        assert status in (0, 2)
+    datasets = [path.read_bytes() for path in here.glob("data/pendulum/*.npz")]
+    assert len(set(datasets)) == (2 if status == 0 else 0)
+
+
+def test_n_train_is_honoured(dataset, here, no_pictures, monkeypatch, capsys):
+    """The first n_train rows of --data, in the order of the file."""
+    seen = []
+    trip(monkeypatch, (bremen, "fit_dynamics"), 0, None)
+    fit = bremen.fit_dynamics
+    monkeypatch.setattr(bremen, "fit_dynamics", lambda data, *rest: (seen.append(data), fit(data, *rest))[1])
+    go(*PENDULUM, "--iterations", "0", "--data", dataset, "--n_train", "110")
+    assert "110 transitions" in capsys.readouterr().out
+    full, _ = envs.load_dataset(dataset, envs.TASKS["pendulum"])
+    for got, column in zip(seen[0], full, strict=True):
+        np.testing.assert_array_equal(got, column[:110])
+
+
+# --- online, plots, video -------------------------------------------------------------------------------------------
+
+ONLINE = "--mode online --online_steps 400 --online_envs 2 --online_horizon 50 --interval 2".split()
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory):
+    """Run directories of two seeds of model-free TRPO on the pendulum."""
+    folder = tmp_path_factory.mktemp("online")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.chdir(folder)
+        go(*PENDULUM, *ONLINE, "--random_seeds", "0", "1")
+    return [folder / "log/pendulum/online/bremen" / f"bremen{seed}" for seed in (0, 1)]
+
+
+def test_online_leaves_a_run_directory(online):
+    rows, config = rows_of(online[0]), json.loads((online[0] / "config.json").read_text())
+    assert {"config.json", "curves.png", "policy.npz", "progress.csv"} <= {p.name for p in online[0].iterdir()}
+    assert config["mode"] == "online" and [int(row["real_steps"]) for row in rows] == [200, 400]
+    assert all(
+        np.isfinite(float(row[k])) for row in rows for k in ("sampled_return", "kl", "cg_residual", "backtracks")
+    )
+    assert any(k.endswith("_seconds") for k in rows[0])
+    policy, meta = run.load_policy(online[0] / "policy.npz", envs.TASKS["pendulum"])
+    assert meta["real_steps"] == 400 and np.isfinite(policy.theta).all()
+    with Image.open(online[0] / "curves.png") as picture:
+        assert picture.format == "PNG" and min(picture.size) >= 400
+
+
+def test_online_same_seed_same_bytes(online, here, no_pictures):
+    go("--param_path", online[1] / "config.json", "--exp_name", "again")
+    same_results(online[1], here / "log/pendulum/online/again/again1")
+    assert untimed(online[0]) != untimed(online[1])
+
+
+def test_an_online_run_is_not_overwritten(online, monkeypatch, capsys):
+    monkeypatch.chdir(online[0].parents[4])
+    before = tree(online[0])
+    assert run.main([*PENDULUM, *ONLINE]) == 2
+    assert "exists" in stderr_line(capsys) and tree(online[0]) == before
+
+
+def test_an_online_policy_can_collect(online, here):
+    batch, _ = collected(["--noise", "pure", "--policy", str(online[0] / "policy.npz")], here / "c.npz")
+    assert len(batch.rew) == 300
+
+
+def plotted(monkeypatch, *argv):
+    """`--mode plot` with these arguments.  -> its axes, before the figure is closed"""
+    axes, save = [], Figure.savefig
+
+    def savefig(self, *args, **kwargs):
+        axes.extend(self.axes)
+        save(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        go("--mode", "plot", *argv)
+    return axes
+
+
+def test_plot_one_run(finished, here, monkeypatch):
+    (ax,) = plotted(monkeypatch, "--runs", finished)
+    assert list(tree(here)) == ["curves.png"]
+    (line,), rows = ax.lines, rows_of(finished)
+    np.testing.assert_allclose(line.get_xdata(), [float(row["updates"]) for row in rows])
+    np.testing.assert_allclose(line.get_ydata(), [float(row["real_return"]) for row in rows])
+    assert not ax.collections, "one run has no confidence interval"
+
+
+def test_plot_several_runs(online, finished, here, monkeypatch):
+    """Two seeds become their mean with its 95 % interval: t(1 degree of freedom) = 12.706; a third run stands apart."""
+    (ax,) = plotted(monkeypatch, "--runs", *online, finished, "--out", "p/all.png")
+    assert list(tree(here)) == ["p", "p/all.png"] and len(ax.lines) == 2 and len(ax.collections) == 1
+    a, b = (np.array([float(row["sampled_return"]) for row in rows_of(folder)]) for folder in online)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), (a + b) / 2)
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [200, 400])
+    band = ax.collections[0].get_paths()[0].vertices
+    x0 = band[band[:, 0] == 200][:, 1]
+    half = 12.706 * abs(a[0] - b[0]) / 2  # s / sqrt(2), s = |a - b| / sqrt(2)
+    np.testing.assert_allclose([x0.min(), x0.max()], [(a + b)[0] / 2 - half, (a + b)[0] / 2 + half], rtol=1e-3)
+    assert {text.get_text().split(" (n = ")[1] for text in ax.get_legend().get_texts()} == {"1)", "2)"}
+
+
+def test_plot_draws_the_same_picture_for_the_same_runs(finished, here):
+    """A picture may be drawn again; nothing else is written."""
+    for _ in range(2):
+        go("--mode", "plot", "--runs", finished, "--out", "again.png")
+    assert list(tree(here)) == ["again.png"]
+
+
+def random_policy(path, env):
+    """A policy file of `env` with random weights."""
+    cfg = bremen.Config(env=env, policy_hidden=(8,))
+    theta = nets.init_mlp(np.random.default_rng(0), bremen.policy_net(cfg)[0])
+    theta = np.concatenate([theta, np.zeros(envs.TASKS[env].act_dim, np.float32)])
+    norm = nets.Normalizer(np.zeros(envs.TASKS[env].obs_dim), np.ones(envs.TASKS[env].obs_dim))
+    run.save_policy(path, nets.Policy(theta, norm, bremen.policy_net(cfg)), cfg)
+
+
+def test_video(here, request, monkeypatch, capsys):
+    """A GIF in which something moves; once more, and it is not overwritten."""
+    request.getfixturevalue("headless_gl")
+    monkeypatch.setitem(envs.TASKS, "half_cheetah", dataclasses.replace(envs.TASKS["half_cheetah"], max_steps=8))
+    random_policy(here / "policy.npz", "half_cheetah")
+    argv = ["--mode", "video", "--env", "half_cheetah", "--policy", "policy.npz", "--video_dir", "v"]
+    go(*argv)
+    (path,) = (here / "v").iterdir()
+    with Image.open(path) as gif:
+        assert gif.format == "GIF" and min(gif.size) >= 100 and gif.n_frames > 2
+        frames = [np.array(gif.convert("RGB")) for i in range(gif.n_frames) if gif.seek(i) is None]
+    assert all(frame.std() > 5 for frame in frames), "all one colour"
+    assert np.any(frames[0] != frames[-1]), "nothing moves"
+    before = tree(here)
+    assert run.main(argv) == 2
+    assert "exists" in stderr_line(capsys).splitlines()[-1] and tree(here) == before
+
+
+def test_video_without_a_screen_explains_itself(here, monkeypatch, capsys):
+    """Whatever drawing raises becomes one line."""
+
+    def no_screen(*args, **kwargs):
+        raise RuntimeError("no OpenGL context\nand a second line")
+
+    monkeypatch.setattr(envs.TaskEnv, "render", no_screen)
+    random_policy(here / "policy.npz", "pendulum")
+    assert run.main(["--mode", "video", "--env", "pendulum", "--policy", "policy.npz"]) == 2
+    assert "no OpenGL context" in stderr_line(capsys)
