@@ -10,6 +10,7 @@ P parameters.  theta: policy, beta: clone, phi: dynamics models.
 """
 
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -24,21 +25,21 @@ import trpo
 class Config:
     """Every number of a run.  The defaults are the preset `classroom`; PRESETS holds what differs per environment."""
 
-    mode: str = "offline"  # offline: Algorithm 2 on a fixed dataset; online: TRPO on the simulator
-    env: str = "hopper"  # ant, half_cheetah, cheetah_run, hopper, walker2d or pendulum
-    preset: str = "classroom"  # smoke (seconds), classroom (minutes) or paper (hours)
+    mode: str = "offline"  # Algorithm 2 on a fixed dataset, TRPO on the simulator, or something to do with files
+    env: str = "hopper"  # the robot
+    preset: str = "classroom"  # a run of seconds, minutes or hours
     seed: int = 0  # every random number of the run comes from it
     threads: int = 0  # worker threads; 0: all cores
-    gradients: str = "hand"  # derivatives by hand (fast) or by autograd (follows any change of the code)
+    gradients: str = "hand"  # derivatives: by hand is fast, autograd follows any change of the code
     # data
     data: str = ""  # dataset file (.npz); empty: the default dataset, collected when missing
     n_train: int = 200_000  # real transitions used for training [rows]
-    noise: str = "pure"  # how the behaviour policy acts while collecting; pure: samples of the policy
+    noise: str = "pure"  # how to act while collecting: samples of the behaviour policy, or uniform random actions
     # dynamics models
     members: int = 5  # K, ensemble size
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
-    model_lr: float = 2e-3  # Adam's step size in the first epoch ...
-    model_lr_last: float = 1e-4  # ... and in the last possible one; geometric in between
+    model_lr: float = 2e-3  # Adam's step size in the first epoch
+    model_lr_last: float = 1e-4  # and in the last possible one; geometric in between
     model_batch: int = 64  # minibatch [rows]
     model_epochs: int = 14  # at most so many passes over the data
     model_patience: int = 5  # stop after so many epochs without a better validation loss
@@ -56,7 +57,7 @@ class Config:
     interval: int = 25  # TRPO updates per iteration
     imagined_steps: int = 20_000  # imagined transitions per update [rows]
     horizon: int = 250  # length of an imagined path [steps]
-    start: str = "dataset"  # paths start in: dataset (any logged state), initial (logged episode starts), reset
+    start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
     clip_states: bool = True  # keep each coordinate of an imagined state within the range of the logged ones
     member_per: str = "step"  # draw the member that predicts anew at each step, or once for a path
     alpha: float = 0.0  # weight of the explicit penalty KL(policy || clone) on each imagined reward
@@ -71,7 +72,7 @@ class Config:
     max_backtracks: int = 15  # then the step is given up
     accept_ratio: float = 0.1  # least share of the predicted improvement
     # value function
-    value: str = "mlp"  # mlp or linear (ridge regression on simple features)
+    value: str = "mlp"  # a network, or ridge regression on simple features
     value_hidden: tuple = (64, 64)  # widths of the hidden layers
     value_epochs: int = 5  # passes over each update's rows
     value_batch: int = 1000  # minibatch [rows]
@@ -91,13 +92,17 @@ class Config:
                 raise ValueError(f"--{name} {getattr(self, name)}: choose from {', '.join(choices)}")
         for field in fields(self):
             value, kind = getattr(self, field.name), type(field.default)
-            least = 0 if field.name in ("seed", "threads", "alpha", "iterations", "model_patience") else None
+            right = isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool)
+            if not right or (kind is tuple and not all(isinstance(width, Integral) for width in value)):
+                raise ValueError(f"--{field.name} {value!r}: must be {KINDS[kind][1]}")
+            least = 0 if field.name in ZERO_IS_FINE else None
             for v in value if kind is tuple else (value,):
-                if kind in (int, float, tuple) and not (v > 0 or v == least):
-                    raise ValueError(f"--{field.name} {v}: must be {'at least 0' if least == 0 else 'above 0'}")
-        for name in ("validation", "gamma", "lam", "fisher_rows", "backtrack"):
-            if getattr(self, name) > 1 or (name == "validation" and self.validation == 1):
-                raise ValueError(f"--{name} {getattr(self, name)}: a share, at most 1")
+                if kind in (int, float, tuple) and not (0 < v < np.inf or v == least):
+                    raise ValueError(f"--{field.name} {v}: must be {'at least 0' if least == 0 else 'above 0'}, finite")
+        for name in ("validation", "gamma", "lam", "fisher_rows", "backtrack", "accept_ratio"):
+            below = name in ("validation", "gamma")  # the value network predicts (1 - gamma) V
+            if getattr(self, name) > 1 or (below and getattr(self, name) == 1):
+                raise ValueError(f"--{name} {getattr(self, name)}: a share, {'below' if below else 'at most'} 1")
 
 
 _SMALL = dict(members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32), clone_steps=300)
@@ -146,6 +151,16 @@ CHOICES = {
 }
 
 
+ZERO_IS_FINE = ("seed", "threads", "alpha", "iterations", "lam", "cg_damping", "max_backtracks")
+KINDS = {  # what a field must be, by the type of its default; NumPy's numbers are welcome too
+    int: (Integral, "an integer"),
+    float: (Real, "a number"),
+    tuple: (tuple, "a tuple of integers"),
+    bool: (bool, "True or False"),
+    str: (str, "a text"),
+}
+
+
 class Diverged(FloatingPointError):
     """A model or policy has produced numbers that are not finite; the last state yielded is still good."""
 
@@ -162,7 +177,10 @@ class Dynamics(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that training knows after a stage, and all that is needed to go on from there."""
+    """All that training knows after a stage, and all that is needed to go on from there.
+
+    The generators go on with the run: to keep a state for later, copy.deepcopy it before asking for the next record.
+    """
 
     rng: dict  # a generator per purpose
     norm: nets.Normalizer  # of the policy's and the value function's observations
@@ -251,6 +269,8 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     x, delta = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
     inputs, outputs = nets.Normalizer.fit(x), nets.Normalizer.fit(delta)
     order, held = rng.permutation(len(x)), max(1, round(cfg.validation * len(x)))
+    if held >= len(x):
+        raise ValueError(f"fit_dynamics: {len(x)} rows, {held} of them for validation, leave none to train on")
     x, y = inputs(x)[order], outputs(delta)[order]
     members = [fit_member(x[held:], y[held:], x[:held], y[:held], cfg, r) for r in rng.spawn(cfg.members)]
     best, curve = [None] * cfg.members, []
@@ -259,8 +279,8 @@ def fit_dynamics(data, cfg, rng, report=ignore):
         curve.append([new[0] if new else np.nan for new in news])
         loss = float(np.mean([b[1] for b in best]))
         report({"stage": "model", "done": len(curve), "total": cfg.model_epochs, "loss": loss})
-    reach = (data.next_obs.min(axis=0), data.next_obs.max(axis=0)) if cfg.clip_states else (-np.inf, np.inf)
-    reach = (np.broadcast_to(np.float32(r), data.obs.shape[1:]).copy() for r in reach)
+    seen = np.concatenate([data.obs, data.next_obs])
+    reach = (seen.min(axis=0), seen.max(axis=0)) if cfg.clip_states else (seen[0] * 0 - np.inf, seen[0] * 0 + np.inf)
     info = {"model_loss": loss, "model_curve": curve}
     return Dynamics(np.stack([b[2] for b in best]), inputs, outputs, *reach), info
 
@@ -288,7 +308,7 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
 
 
 def predict(dynamics, obs, act, member, cfg):
-    """The next observations that one member expects.  obs (B, S), act (B, A) clipped, member int -> (B, S)"""
+    """The next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member int -> (B, S)"""
     x = dynamics.inputs(np.concatenate([obs, act], axis=1))
     return obs + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
 
@@ -334,17 +354,17 @@ def imagine_paths(s, starts, cfg, rng):
 
     imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place.  At each step one
     member, drawn at random, predicts for all (or each path keeps its own).  alpha KL(policy || clone) is taken off
-    the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]}
+    the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]}; Diverged
     """
-    task, T = envs.TASKS[cfg.env], cfg.horizon
+    task, T, K = envs.TASKS[cfg.env], cfg.horizon, len(s.dynamics.phi)  # the kernel does not check its bounds
     B = max(1, cfg.imagined_steps // T)
-    pool = starts[rng.integers(len(starts), size=(T, B))]
+    pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
     std = np.exp(nets.split(s.theta, policy_net(cfg)[0])[1])
     noise = std * rng.standard_normal((T, B, task.act_dim), np.float32)
     if cfg.member_per == "step":
-        members = [rng.integers(cfg.members, size=T)] * min(B, nets.workers())
+        members = [rng.integers(K, size=T)] * min(B, nets.workers())
     else:  # each member has a share of the columns for good
-        members = [np.full(T, k) for k in rng.permutation(cfg.members)[:B]]
+        members = [np.full(T, k) for k in rng.permutation(K)[:B]]
     obs, act, next_obs, terminated = roll_out(s, cfg, pool, noise, members)
     if not np.isfinite(next_obs).all():
         raise Diverged("imagined states are not finite: the dynamics models have diverged")
@@ -355,37 +375,38 @@ def imagine_paths(s, starts, cfg, rng):
     truncated[-1] = ~terminated[-1]
     paths = trpo.Paths(obs, act, rew, next_obs, terminated, truncated, time_of(terminated))
     ends = np.count_nonzero(terminated | truncated)
-    return paths, {"imagined_reward": float(np.mean(rew, dtype=np.float64)), "imagined_length": T * B / ends}
+    return paths, {"imagined_reward": float(np.mean(rew, dtype=np.float64)), "imagined_length": float(T * B / ends)}
 
 
 def imagined_returns(s, starts, cfg, rng, paths=40):
     """Returns that the ensemble expects of the policy without noise over whole episodes: to set beside real ones.
 
-    From `paths` logged episode starts (R, S), one member per step, until termination or the time limit.  -> (paths,)
+    From `paths` logged episode starts (R, S), one member per step, until termination or the time limit.  -> (paths,),
+    NaN where the models diverge
     """
     task, T = envs.TASKS[cfg.env], envs.TASKS[cfg.env].max_steps
     pool = np.broadcast_to(starts[rng.integers(len(starts), size=paths)], (T, paths, task.obs_dim)).copy()
     noise = np.zeros((T, paths, task.act_dim), np.float32)
-    members = [rng.integers(cfg.members, size=T)] * nets.workers()
+    members = [rng.integers(len(s.dynamics.phi), size=T)] * min(paths, nets.workers())
     obs, act, next_obs, terminated = roll_out(s, cfg, pool, noise, members)
     alive = np.cumsum(terminated, axis=0) - terminated == 0  # up to and including the first terminal step
-    return np.sum(task.reward(obs, task.clip(act), next_obs), axis=0, where=alive, dtype=np.float64)
+    returns = np.sum(task.reward(obs, task.clip(act), next_obs), axis=0, where=alive, dtype=np.float64)
+    # a model that blows up ends an episode: where rewards are negative, that would look like a good one
+    return np.where(np.all(np.isfinite(next_obs) | ~alive[..., None], axis=(0, 2)), returns, np.nan)
 
 
 def time_of(terminated):
     """Steps since each path's last restart.  (T, B) -> (T, B)"""
     t = np.arange(len(terminated))[:, None]
-    began = np.where(np.roll(terminated, 1, axis=0) & (t > 0), t, 0)
+    began = np.where(np.roll(terminated, 1, axis=0), t, 0)  # at t = 0 a path begins in any case
     return t - np.maximum.accumulate(began, axis=0)
 
 
 def kl_to_clone(s, obs, cfg):
     """KL(policy || clone) at each observation [nats].  obs (N, S) -> (N,)"""
     net = policy_net(cfg)
-    (mu_p, std_p), (mu_c, std_c) = (
-        (nets.mlp(v, s.norm(obs), *net), nets.split(v, net[0])[1]) for v in (s.theta, s.beta)
-    )
-    return nets.kl_gauss(mu_p, std_p, mu_c, std_c)
+    policy, clone = ((nets.mlp(v, s.norm(obs), *net), nets.split(v, net[0])[1]) for v in (s.theta, s.beta))
+    return nets.kl_gauss(*policy, *clone)
 
 
 def roll_out(s, cfg, pool, noise, members):
@@ -507,7 +528,7 @@ def train_online(cfg, state=None, *, sample=None, improve=None):
 
 
 def start_online(cfg):
-    """A random policy; observations are normalised by those of a random walk to begin with.  -> State"""
+    """A random policy; 2,000 random steps, not counted, tell how to normalise observations to begin with.  -> State"""
     rng, task = streams(cfg.seed), envs.TASKS[cfg.env]
     norm = nets.Normalizer.fit(envs.collect(task, task.random_action, 2000, rng["collect"]).obs)
     critic = trpo.new_critic(rng["init"], task.obs_dim, cfg)

@@ -56,6 +56,8 @@ def parser():
     """One flag per field of bremen.Config, the original's names for some of them, and what concerns files only."""
     p = Parser(
         prog="run.py",
+        usage="python run.py --env ENV --mode MODE [flags]",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=118),
         description="BREMEN: model-based offline reinforcement learning (arXiv:2006.03647).",
         epilog="Flags that are given override the preset, wherever they stand on the line.",
         allow_abbrev=False,
@@ -86,7 +88,11 @@ def parser():
         elif isinstance(f.default, tuple):
             options |= {"type": int, "nargs": "+", "metavar": "N"}
         else:
-            options |= {"type": type(f.default), "metavar": type(f.default).__name__.upper()}
+            choices = ",".join(bremen.CHOICES.get(f.name, ()))
+            options |= {
+                "type": type(f.default),
+                "metavar": f"{{{choices}}}" if choices else type(f.default).__name__.upper(),
+            }
         numbers.add_argument(*names, **options)
     starts = numbers.add_mutually_exclusive_group()
     starts.add_argument("--use_s_t", dest="start", action="store_const", const="dataset", help="as --start dataset")

@@ -296,7 +296,7 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
     """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy".
 
     Advantages use the value function of before these paths, so that it cannot explain away their noise.
-    theta (P,), critic -> theta (P,), critic, info
+    theta (P,), critic -> theta (P,), critic, info; FloatingPointError when the advantages are not finite
     """
     T, B = paths.rew.shape
     flat = lambda x: x.reshape(T * B, *x.shape[2:])
@@ -304,6 +304,8 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
     val = value(critic, obs, time, cfg).reshape(T, B)
     next_val = value(critic, norm(flat(paths.next_obs)), time + 1, cfg).reshape(T, B)
     adv = gae(paths.rew, val, next_val, paths.terminated, paths.truncated, cfg.gamma, cfg.lam)
+    if not np.isfinite(adv).all():
+        raise FloatingPointError("advantages are not finite: the rewards or the value function have diverged")
     target = flat(adv + val)
     adv = flat((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
     mu = nets.mlp_rows(theta, obs, *net)

@@ -48,7 +48,12 @@ def same(a, b):
 # --- Config and presets -------------------------------------------------------------------------------------
 
 nan, inf = float("nan"), float("inf")
-KINDS = {int: [-1, nan], float: [-0.1, nan], tuple: [(0,), (32, -32)]}  # what no field of this type may be
+KINDS = {  # what no field of this type may be
+    int: [-1, nan, inf, 2.5, "3", None, True],
+    float: [-0.1, nan, inf, "3", None, True],
+    tuple: [(0,), (32, -32), 32, (2.5,), ("8",), None],
+    bool: [0, 1, "no", None],
+}
 NONSENSE = {f.name: list(KINDS.get(type(f.default), [])) for f in fields(bremen.Config)}
 for _name in bremen.CHOICES:
     NONSENSE[_name] = ["nonsense", "", None]
@@ -57,6 +62,7 @@ for _name in ("members", "horizon", "n_train", "imagined_steps", "interval", "cg
 for _name in ("validation", "gamma", "lam", "fisher_rows", "backtrack"):
     NONSENSE[_name] += [1.01]
 NONSENSE["validation"] += [0, 1.0]
+NONSENSE["gamma"] += [1.0]
 
 
 @pytest.mark.parametrize("name", [name for name, bad in NONSENSE.items() if bad])
@@ -461,6 +467,21 @@ def test_imagined_returns_by_hand():
     np.testing.assert_allclose(bremen.imagined_returns(s, standing(), cfg, rng_of(), paths=3), [4.6] * 3, rtol=1e-6)
 
 
+def test_an_ensemble_of_another_size_than_configured_is_used_as_it_is():
+    cfg, s = constants("pendulum", 1.0, 2.0)
+    for member_per in ("step", "path"):
+        paths, _ = bremen.imagine_paths(
+            s, np.zeros((1, 3), np.float32), replace(cfg, members=9, member_per=member_per), rng_of()
+        )
+        assert set((paths.next_obs - paths.obs).ravel()) == {1, 2}
+
+
+def test_models_that_diverge_promise_no_return():
+    """On the pendulum, whose rewards are negative, an early end would look like a good episode."""
+    cfg, s = constants("pendulum", nan)
+    assert np.isnan(bremen.imagined_returns(s, np.ones((1, 3), np.float32), cfg, rng_of(), paths=2)).all()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_imagined_returns_end_at_the_time_limit(threads):
     """An upright pendulum that keeps turning at 1 rad/s pays 0.1 in each of its 200 steps."""
@@ -612,8 +633,9 @@ def test_both_kinds_of_gradients_fit_the_same_models():
 def test_imagined_states_may_reach_what_was_logged(clip_states):
     data = system()
     dynamics, _ = bremen.fit_dynamics(data, replace(TINY, clip_states=clip_states), rng_of())
+    logged = np.concatenate([data.obs, data.next_obs])
     want = (
-        ([min(c) for c in data.next_obs.T], [max(c) for c in data.next_obs.T])
+        ([min(c) for c in logged.T], [max(c) for c in logged.T])
         if clip_states
         else ([-inf] * 3, [inf] * 3)
     )
@@ -627,6 +649,12 @@ def test_fitting_leaves_the_data_alone():
     bremen.fit_dynamics(data, TINY, rng_of())
     bremen.clone_behavior(data, nets.Normalizer.fit(data.obs), TINY, rng_of())
     assert same(data, before)
+
+
+@pytest.mark.parametrize("n, validation", [(1, 0.15), (20, 0.99)])
+def test_too_few_rows_for_validation_and_training_are_refused(n, validation):
+    with pytest.raises(ValueError, match="rows"):
+        bremen.fit_dynamics(system(n), replace(TINY, validation=validation), rng_of())
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
