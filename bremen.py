@@ -308,7 +308,7 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
 
 
 def predict(dynamics, obs, act, member, cfg):
-    """The next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member int -> (B, S)"""
+    """Next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member (int) -> (B, S)"""
     x = dynamics.inputs(np.concatenate([obs, act], axis=1))
     return obs + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
 

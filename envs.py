@@ -285,6 +285,7 @@ class TaskEnv(gym.Env):
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
         width, height = self.size
+        self.sim.model.geom("floor").size[:2] = 0  # drawn without end: robots run off the 40 m of the file
         screen = self.sim.model.vis.global_  # MuJoCo's own off-screen buffer is 640 x 480
         screen.offwidth, screen.offheight = max(width, screen.offwidth), max(height, screen.offheight)
         return MujocoRenderer(self.sim.model, self.sim.datas[0], width=width, height=height, camera_name="track")

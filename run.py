@@ -162,32 +162,33 @@ def load_policy(path, task):
 def save_checkpoint(path, state, history):
     """The whole state of an offline run and what it has reported so far, in one .npz."""
     d, c = state.dynamics, state.critic
-    arrays = {f"norm_{k}": v for k, v in state.norm._asdict().items()}
-    arrays |= {"phi": d.phi, **{f"inputs_{k}": v for k, v in d.inputs._asdict().items()}}
-    arrays |= {f"delta_{k}": v for k, v in d.delta._asdict().items()}
-    if state.beta is not None:
+    norms = {"norm": state.norm, "inputs": d.inputs, "delta": d.delta}
+    arrays = {f"{name}_{k}": v for name, norm in norms.items() for k, v in norm._asdict().items()}
+    arrays |= {"phi": d.phi, "lowest": d.lowest, "highest": d.highest}
+    if state.theta is not None:
         arrays |= {"beta": state.beta, "theta": state.theta, "psi": c.psi}
-        arrays |= {} if c.moments is None else {"m": c.moments.m, "v": c.moments.v, "t": c.moments.t}
+        arrays |= {} if c.moments is None else c.moments._asdict()
     rng = {name: r.bit_generator.state for name, r in state.rng.items()}
-    meta = {"updates": state.updates, "rng": rng, "history": history}
-    envs.write_npz(path, **arrays, meta=json.dumps(meta))
+    envs.write_npz(path, **arrays, meta=json.dumps({"updates": state.updates, "rng": rng, "history": history}))
 
 
 def load_checkpoint(path):
     """-> bremen.State, history; or envs.DataError"""
     a = envs.read_npz(path)
     meta = envs.read_meta(path, a)
-    norm = lambda prefix: nets.Normalizer(a[f"{prefix}_mean"], a[f"{prefix}_std"], float(a[f"{prefix}_count"]))
     try:
         rng = {name: np.random.default_rng() for name in bremen.STREAMS}
         for name, r in rng.items():
             r.bit_generator.state = meta["rng"][name]
-        dynamics = bremen.Dynamics(a["phi"], norm("inputs"), norm("delta"))
-        s = bremen.State(rng, norm("norm"), dynamics, updates=meta["updates"])
+        norm, inputs, delta = (
+            nets.Normalizer(a[f"{k}_mean"], a[f"{k}_std"], float(a[f"{k}_count"])) for k in ("norm", "inputs", "delta")
+        )
+        dynamics = bremen.Dynamics(a["phi"], inputs, delta, a["lowest"], a["highest"])
+        state = bremen.State(rng, norm, dynamics, updates=meta["updates"])
         if "theta" in a:
             moments = nets.Adam(a["m"], a["v"], int(a["t"])) if "m" in a else None
-            s = s._replace(beta=a["beta"], theta=a["theta"], critic=trpo.Critic(a["psi"], moments))
-        return s, meta["history"]
+            state = state._replace(beta=a["beta"], theta=a["theta"], critic=trpo.Critic(a["psi"], moments))
+        return state, meta["history"]
     except (KeyError, TypeError, ValueError) as e:
         raise envs.DataError(f"{path}: not a checkpoint ({type(e).__name__}: {e})") from e
 
@@ -312,9 +313,8 @@ def make_dataset(cfg, opts, path):
     envs.save_dataset(path, batch, meta | {"return_mean": returns["mean"], "return_std": returns["std"]})
 
 
-def get_dataset(cfg, opts):
-    """The dataset of an offline run: --data FILE, or the default one, collected when it is not there yet.  -> Batch"""
-    path = Path(cfg.data) if cfg.data else default_dataset(cfg, opts)
+def get_dataset(cfg, opts, path):
+    """The dataset of an offline run; the default one is collected when it is not there yet.  -> Batch"""
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {path}")
         make_dataset(cfg, opts, path)
@@ -326,8 +326,15 @@ def run_offline(cfg, opts):
     """--mode offline: train, evaluate after each iteration, leave a run directory with a picture."""
     folder = Path(opts["resume"]) if "resume" in opts else None
     state, history = load_checkpoint(folder / "checkpoint.npz") if folder else (None, {"rows": []})
-    data = get_dataset(cfg, opts)
+    path = history.setdefault("data", cfg.data or str(default_dataset(cfg, opts)))
     folder = folder or new_run(cfg, opts)
+    try:
+        data = get_dataset(cfg, opts, Path(path))
+    except BaseException:
+        if state is None:  # nothing has happened: leave nothing behind
+            (folder / "config.json").unlink()
+            os.removedirs(folder)
+        raise
     history["dataset"] = summary(envs.episode_returns(data)[0])
     say(f"BREMEN offline: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}")
     say(f"dataset: {len(data.rew):,} transitions, return {history['dataset']['text']}")
@@ -491,7 +498,8 @@ def film(task, policy, every, seed):
     """One episode of the mean action.  -> frames (every `every`-th), steps, return"""
     import gymnasium
 
-    frames, total, env = [], 0.0, gymnasium.make(task.env_id, render_mode="rgb_array")
+    frames, total = [], 0.0
+    env = gymnasium.make(task.env_id, render_mode="rgb_array", width=400, height=304)
     obs, _ = env.reset(seed=seed)
     for t in tqdm(range(task.max_steps), desc="filming", unit="step", disable=None, leave=False):
         if t % every == 0:
@@ -626,9 +634,12 @@ def main(argv=None):
     except (UsageError, envs.DataError) as e:
         print(f"run.py: {e}", file=sys.stderr)
         return 2
-    except bremen.Diverged as e:
+    except FloatingPointError as e:
         print(f"run.py: training stopped: {e}; checkpoint.npz and policy.npz are those of before", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("run.py: interrupted; an offline run goes on with --resume and its directory", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

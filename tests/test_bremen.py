@@ -634,11 +634,7 @@ def test_imagined_states_may_reach_what_was_logged(clip_states):
     data = system()
     dynamics, _ = bremen.fit_dynamics(data, replace(TINY, clip_states=clip_states), rng_of())
     logged = np.concatenate([data.obs, data.next_obs])
-    want = (
-        ([min(c) for c in logged.T], [max(c) for c in logged.T])
-        if clip_states
-        else ([-inf] * 3, [inf] * 3)
-    )
+    want = ([min(c) for c in logged.T], [max(c) for c in logged.T]) if clip_states else ([-inf] * 3, [inf] * 3)
     for got, bound in zip((dynamics.lowest, dynamics.highest), want):
         np.testing.assert_array_equal(got, np.float32(bound))
         assert got.dtype == np.float32 and got.flags.c_contiguous
