@@ -10,6 +10,7 @@ import platform
 import re
 import sys
 import time
+import warnings
 from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -100,27 +101,33 @@ def parser():
     return p
 
 
+def read_json(path):
+    """The fields of bremen.Config in the JSON file `path`.  -> {name: value}; or UsageError"""
+    try:
+        stored = json.loads(Path(path).read_text())
+    except OSError as e:
+        raise UsageError(f"{path}: {e.strerror}") from e
+    except (ValueError, RecursionError) as e:
+        raise UsageError(f"{path}: not JSON ({e})") from e
+    if not isinstance(stored, dict):
+        raise UsageError(f"{path}: not a JSON object {{name: value}}")
+    unknown = stored.keys() - {f.name for f in fields(bremen.Config)}
+    if unknown:
+        raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
+    return stored
+
+
 def read_config(given, path=None):
     """Config from preset, then the JSON file `path`, then the flags `given` (a dict).  -> Config; or UsageError"""
     names = {f.name for f in fields(bremen.Config)}
-    stored = {}
-    if path:
-        try:
-            stored = json.loads(Path(path).read_text())
-            stored = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        except (OSError, ValueError, AttributeError) as e:
-            raise UsageError(f"--param_path {path}: not a readable JSON object ({type(e).__name__})") from e
-        unknown = stored.keys() - names
-        if unknown:
-            raise UsageError(f"--param_path {path}: unknown {', '.join(sorted(unknown))}")
+    stored = read_json(path) if path else {}
     chosen = {**stored, **{k: v for k, v in given.items() if k in names}}
+    chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
     try:
         first = bremen.Config(**{k: chosen[k] for k in ("mode", "env", "preset") if k in chosen})
         return replace(first, **{**bremen.preset(first), **chosen})
-    except TypeError as e:
-        raise UsageError(f"--param_path {path}: a value has the wrong type ({e})") from e
     except ValueError as e:
-        raise UsageError(str(e)) from e
+        raise UsageError(f"{path}: {e}" if path else str(e)) from e
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -152,14 +159,15 @@ def load_policy(path, task):
         theta = arrays["theta"]
         right = (sizes[0], sizes[-1]) == (task.obs_dim, task.act_dim) and norm.mean.shape == norm.std.shape
         right &= norm.mean.shape == (task.obs_dim,) and theta.shape == (nets.n_params(sizes) + task.act_dim,)
-    except (KeyError, TypeError, ValueError) as e:
-        raise envs.DataError(f"{path}: not a policy file ({e})") from e
-    if not right or not np.isfinite(theta).all():
+        right &= bool(all(np.isfinite(x).all() for x in (theta, norm.mean, norm.std)))
+    except (KeyError, IndexError, TypeError, ValueError) as e:
+        raise envs.DataError(f"{path}: not a policy file ({type(e).__name__}: {e})") from e
+    if not right:
         raise envs.DataError(f"{path}: the shapes or numbers in it are not those of a policy of {task.name}")
     return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
 
 
-def save_checkpoint(path, state, history):
+def save_checkpoint(path, cfg, state, history):
     """The whole state of an offline run and what it has reported so far, in one .npz."""
     d, c = state.dynamics, state.critic
     norms = {"norm": state.norm, "inputs": d.inputs, "delta": d.delta}
@@ -169,13 +177,16 @@ def save_checkpoint(path, state, history):
         arrays |= {"beta": state.beta, "theta": state.theta, "psi": c.psi}
         arrays |= {} if c.moments is None else c.moments._asdict()
     rng = {name: r.bit_generator.state for name, r in state.rng.items()}
-    envs.write_npz(path, **arrays, meta=json.dumps({"updates": state.updates, "rng": rng, "history": history}))
+    meta = {"config": asdict(cfg), "updates": state.updates, "rng": rng, "history": history}
+    envs.write_npz(path, **arrays, meta=json.dumps(meta))
 
 
-def load_checkpoint(path):
-    """-> bremen.State, history; or envs.DataError"""
+def load_checkpoint(path, cfg):
+    """The checkpoint of a run with exactly this Config.  -> bremen.State, history; or envs.DataError"""
     a = envs.read_npz(path)
     meta = envs.read_meta(path, a)
+    if meta.get("config") != json.loads(json.dumps(asdict(cfg))):
+        raise envs.DataError(f"{path}: not a checkpoint of the run that config.json beside it describes")
     try:
         rng = {name: np.random.default_rng() for name in bremen.STREAMS}
         for name, r in rng.items():
@@ -193,11 +204,16 @@ def load_checkpoint(path):
         raise envs.DataError(f"{path}: not a checkpoint ({type(e).__name__}: {e})") from e
 
 
-def write_text(path, text):
-    """Write a text file whole or not at all."""
+def write_bytes(path, content):
+    """Write a file whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        if temporary.exists():
+            temporary.unlink()
+        raise
 
 
 def write_csv(path, rows):
@@ -206,23 +222,44 @@ def write_csv(path, rows):
     table = csv.DictWriter(text, list(dict.fromkeys(k for row in rows for k in row)), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_text(path, text.getvalue())
+    write_bytes(path, text.getvalue().encode())
+
+
+def run_folder(cfg, opts):
+    """log/<env>/<sub_exp_name>/<exp_name>/<exp_name><seed>/, or the one to resume.  -> Path"""
+    if "resume" in opts:
+        return Path(opts["resume"])
+    name = opts.get("exp_name", "bremen")
+    return Path(opts.get("log_dir", "log"), cfg.env, opts.get("sub_exp_name", cfg.mode), name, f"{name}{cfg.seed}")
+
+
+def check_new(folder, cfg):
+    """UsageError where a run cannot begin: its directory exists, or cannot be made."""
+    if folder.exists():
+        resume = f"go on with --resume {folder}, or " if (folder / "checkpoint.npz").exists() else ""
+        raise UsageError(f"{folder} exists: {resume}choose another --exp_name")
+    ground = next(p for p in folder.parents if p.exists())
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise UsageError(f"cannot write to {folder}: {ground} is not a folder that can be written to")
 
 
 def new_run(cfg, opts):
-    """Make the run's directory log/<env>/<sub_exp_name>/<exp_name>/<exp_name><seed>/ and its config.json.  -> Path"""
-    name = opts.get("exp_name", "bremen")
-    folder = (
-        Path(opts.get("log_dir", "log")) / cfg.env / opts.get("sub_exp_name", cfg.mode) / name / f"{name}{cfg.seed}"
-    )
-    if folder.exists():
-        raise UsageError(f"{folder} exists: go on with --resume {folder}, or choose another --exp_name")
+    """Make the run's directory and its config.json.  -> Path; or UsageError"""
+    folder = run_folder(cfg, opts)
+    check_new(folder, cfg)
     try:
         folder.mkdir(parents=True)
-        write_text(folder / "config.json", json.dumps(asdict(cfg), indent=1) + "\n")
+        write_bytes(folder / "config.json", (json.dumps(asdict(cfg), indent=1) + "\n").encode())
     except OSError as e:
         raise UsageError(f"cannot write to {folder}: {e.strerror}") from e
     return folder
+
+
+def way_on(folder):
+    """What to do with a run that stopped early."""
+    if (folder / "checkpoint.npz").exists():
+        return f"its last checkpoint is kept, go on with: python run.py --resume {folder}"
+    return f"{folder} holds no checkpoint yet" if folder.exists() else "nothing was written"
 
 
 # --- progress -------------------------------------------------------------------------------------------------------
@@ -290,6 +327,8 @@ def say(text=""):
 
 def default_dataset(cfg, opts):
     """Where the dataset of these settings is kept."""
+    if cfg.noise == "pure" and "policy" in opts:  # never to be mistaken for the shipped policy's
+        raise UsageError("--policy makes a dataset of its own: --mode collect --out FILE, then --data FILE")
     return Path(opts.get("data_dir", "data")) / cfg.env / f"{cfg.noise}_{cfg.n_train}_seed{cfg.seed}.npz"
 
 
@@ -297,11 +336,14 @@ def make_dataset(cfg, opts, path):
     """Collect n_train transitions of the behaviour policy (or of uniform random actions) into `path`."""
     task, progress, source, act = envs.TASKS[cfg.env], Progress(), "uniform random", envs.TASKS[cfg.env].random_action
     if cfg.noise == "pure":
-        source = opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz")
+        source = Path(opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz"))
+        if "policy" not in opts and not source.exists():
+            raise UsageError(f"no behaviour policy of {cfg.env} comes along: take --policy FILE or --noise random")
         act = load_policy(source, task)[0].sample
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(path.name + ".tmp").touch()  # better to find out now than after collecting
+        path.touch()  # better to find out now than after collecting
+        path.unlink()
     except OSError as e:
         raise UsageError(f"cannot write {path}: {e.strerror}") from e
     show = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
@@ -319,13 +361,16 @@ def get_dataset(cfg, opts, path):
         say(f"collecting {cfg.n_train:,} transitions -> {path}")
         make_dataset(cfg, opts, path)
     data, _ = envs.load_dataset(path, envs.TASKS[cfg.env])
+    n = min(len(data.rew), cfg.n_train)
+    if n < 2 or round(cfg.validation * n) >= n:
+        raise UsageError(f"{path}: {n} transitions, --validation {cfg.validation}: none are left to train on")
     return envs.Batch(*(column[: cfg.n_train] for column in data))
 
 
 def run_offline(cfg, opts):
     """--mode offline: train, evaluate after each iteration, leave a run directory with a picture."""
     folder = Path(opts["resume"]) if "resume" in opts else None
-    state, history = load_checkpoint(folder / "checkpoint.npz") if folder else (None, {"rows": []})
+    state, history = load_checkpoint(folder / "checkpoint.npz", cfg) if folder else (None, {"rows": []})
     path = history.setdefault("data", cfg.data or str(default_dataset(cfg, opts)))
     folder = folder or new_run(cfg, opts)
     try:
@@ -347,7 +392,7 @@ def run_offline(cfg, opts):
         stage, state = record.pop("stage"), record.pop("state")
         recent.append(record)
         if stage == "model":
-            history["model"], recent = record | progress.lap(), []
+            history["model"], recent = record, []
             say(f"{cfg.members} models: validation loss {record['model_loss']:.4f}")
         elif stage == "update":
             progress(record | {"stage": stage, "done": state.updates, "total": cfg.iterations * cfg.interval})
@@ -357,7 +402,7 @@ def run_offline(cfg, opts):
             say(row_text(history["rows"][-1]))
             write_results(folder, cfg, state, history)
         if not recent:
-            save_checkpoint(folder / "checkpoint.npz", state, history)
+            save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
     closing_table(cfg, history, folder)
 
@@ -413,7 +458,7 @@ def closing_table(cfg, history, folder):
         say(f"{name:22}" + "  ".join(cells))
     say(f"({cfg.eval_episodes} episodes each; evaluation took {last['evaluation_steps']:,} real steps, training none)")
     seconds = {}
-    for k, v in (item for row in (history["model"], *history["rows"]) for item in row.items()):
+    for k, v in (item for row in history["rows"] for item in row.items()):
         if k.endswith("_seconds"):
             seconds[k.removesuffix("_seconds")] = seconds.get(k.removesuffix("_seconds"), 0) + v
     say("wall time: " + ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items()))
@@ -432,7 +477,7 @@ def run_online(cfg, opts):
         if state.updates % cfg.interval == 0 or state.steps >= cfg.online_steps:
             row = {k: [r[k] for r in recent if np.isfinite(r[k])] for k in record}
             row = {k: float(np.mean(v)) if v else "" for k, v in row.items()}
-            rows.append({"updates": state.updates, "real_steps": state.steps} | row | progress.lap())
+            rows.append({"updates": state.updates} | row | {"real_steps": state.steps} | progress.lap())
             recent, policy = [], nets.Policy(state.theta, state.norm, bremen.policy_net(cfg))
             write_csv(folder / "progress.csv", rows)
             save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, real_steps=state.steps)
@@ -482,8 +527,11 @@ def run_video(cfg, opts):
         os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a screen
     every = max(1, round(1 / (25 * task.dt)))  # about 25 frames per second of simulated time
     try:
-        frames, steps, total = film(task, policy, every, cfg.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(f"cannot write {path}: {e.strerror}") from e
+    try:
+        frames, steps, total = film(task, policy, every, cfg.seed)
         import imageio
 
         fps = 1 / (every * task.dt)
@@ -553,6 +601,8 @@ def read_run(folder):
         with open(folder / "progress.csv", newline="") as f:
             rows = list(csv.DictReader(f))
         x, y = ("real_steps", "sampled_return") if config["mode"] == "online" else ("updates", "real_return")
+        if not rows:
+            raise ValueError("progress.csv has no rows yet")
         label = f"{config['env']}, {config['mode']}, {folder.resolve().parent.name}"
         return (label, x), *(np.array([float(r[k] or "nan") for r in rows]) for k in (x, y))
     except (OSError, ValueError, KeyError, TypeError) as e:
@@ -573,15 +623,14 @@ def pyplot():
 
 def save_figure(fig, path):
     """Write a picture whole or not at all, and forget the figure."""
-    temporary = path.with_name(path.name + ".tmp")
+    picture = io.BytesIO()
     try:
+        fig.savefig(picture, dpi=130, format=path.suffix[1:] or "png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        fig.savefig(temporary, dpi=130, format=path.suffix[1:] or "png")
-        os.replace(temporary, path)
+        write_bytes(path, picture.getvalue())
     except (OSError, ValueError) as e:
         raise UsageError(f"cannot write {path}: {e}") from e
     finally:
-        temporary.unlink(missing_ok=True)
         pyplot().close(fig)
 
 
@@ -620,26 +669,42 @@ def plot_offline(path, cfg, history):
 # --- entry ----------------------------------------------------------------------------------------------------------
 
 
+def runs(opts):
+    """What the command line asks for, one Config per seed.  -> list; or UsageError"""
+    given = [name for name in ("random_seeds", "param_path", *(f.name for f in fields(bremen.Config))) if name in opts]
+    if "resume" in opts and given:
+        raise UsageError(f"--resume goes on with the run as it was: leave --{given[0]} away")
+    base = read_config(opts, Path(opts["resume"]) / "config.json" if "resume" in opts else opts.get("param_path"))
+    if "resume" in opts and base.mode != "offline":
+        raise UsageError(f"--resume {opts['resume']}: only --mode offline can be resumed")
+    seeds = opts.get("random_seeds", [base.seed])
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--random_seeds {' '.join(map(str, seeds))}: different numbers of at least 0, please")
+    configs = [replace(base, seed=seed) for seed in seeds]
+    if base.mode in ("offline", "online") and "resume" not in opts:
+        for cfg in configs:
+            check_new(run_folder(cfg, opts), cfg)
+    return configs
+
+
 def main(argv=None):
-    """Run the command line.  -> exit status: 0, 1 when training diverged, 2 for input that cannot be used"""
+    """Run the command line.  -> exit status: 0; 1 training diverged; 2 input that cannot be used; 130 Ctrl-C"""
+    folder = Path()
+    warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is reported once, in words, as Diverged
     try:
         opts = vars(parser().parse_args(argv))
-        path = Path(opts["resume"]) / "config.json" if "resume" in opts else opts.get("param_path")
-        base = read_config(opts, path)
-        seeds = opts.get("random_seeds", [base.seed])
-        for seed in seeds:
-            cfg = replace(base, seed=seed)
+        for cfg in runs(opts):
+            folder = run_folder(cfg, opts)
             globals()[f"run_{cfg.mode}"](cfg, opts)
         return 0
-    except (UsageError, envs.DataError) as e:
-        print(f"run.py: {e}", file=sys.stderr)
-        return 2
+    except (UsageError, envs.DataError, OSError) as e:
+        status, text = 2, str(e)
     except FloatingPointError as e:
-        print(f"run.py: training stopped: {e}; checkpoint.npz and policy.npz are those of before", file=sys.stderr)
-        return 1
+        status, text = 1, f"training stopped: {e}; {way_on(folder)}"
     except KeyboardInterrupt:
-        print("run.py: interrupted; an offline run goes on with --resume and its directory", file=sys.stderr)
-        return 130
+        status, text = 130, f"interrupted; {way_on(folder)}"
+    print("run.py:", *text.split(), file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":
