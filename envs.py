@@ -219,7 +219,8 @@ def _spaces(task):
 class TaskEnv(gym.Env):
     """One robot behind Gymnasium's interface; MuJoCo is stepped directly, one mj_step after another.
 
-    The time limit is added by `gymnasium.make` (TimeLimit).  Render modes: "rgb_array" and "human".
+    The time limit is added by `gymnasium.make` (TimeLimit).  Render modes: "rgb_array" and "human"; width and height
+    are in pixels (the pendulum is always drawn at 500 x 500).
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
@@ -301,7 +302,8 @@ class TaskVectorEnv(VectorEnv):
     """`num_envs` robots stepped together by mujoco.rollout on `threads` threads, same-step autoreset.
 
     Robot i is seeded with seed + i, as Gymnasium's SyncVectorEnv does.  When an episode ends, `obs` is already the
-    new episode's first observation and infos["final_obs"] (B, S) holds the last one where infos["_final_obs"] (B,).
+    new episode's first observation and infos["final_obs"] (B, S) holds the last one where infos["_final_obs"] (B,);
+    infos["episode_returns"] are the returns of the episodes that ended.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import sys
 import time
 import warnings
@@ -481,13 +482,18 @@ def run_online(cfg, opts):
             recent, policy = [], nets.Policy(state.theta, state.norm, bremen.policy_net(cfg))
             write_csv(folder / "progress.csv", rows)
             save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, real_steps=state.steps)
-            say(f"{state.steps:10,} steps: return {row['sampled_return'] or 0:8,.0f}, KL {row['kl']:.1e}")
+            ended = f"{row['sampled_return']:8,.0f}" if row["sampled_return"] != "" else "(no episode has ended)"
+            say(f"{state.steps:10,} steps: return {ended}, KL {row['kl']:.1e}")
     progress.close()
     plot_runs([folder], folder / "curves.png")
     task, rng = envs.TASKS[cfg.env], state.rng["evaluate"]
     returns = summary(envs.evaluate(task, policy.sample, 100, rng, nets.workers())[0])
-    command = f"python run.py --mode online --env {cfg.env} --seed {cfg.seed} --online_steps {cfg.online_steps}"
-    about = dict(command=command, real_steps=state.steps, return_mean=returns["mean"], return_std=returns["std"])
+    about = dict(
+        command=f"python run.py {shlex.join(opts['argv'])}",
+        real_steps=state.steps,
+        return_mean=returns["mean"],
+        return_std=returns["std"],
+    )
     save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, episodes=100, **about)
     say(f"last policy with its noise: return {returns['text']}\nuse it with --policy {folder / 'policy.npz'}")
 
@@ -692,7 +698,8 @@ def main(argv=None):
     folder = Path()
     warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is reported once, in words, as Diverged
     try:
-        opts = vars(parser().parse_args(argv))
+        argv = sys.argv[1:] if argv is None else argv
+        opts = vars(parser().parse_args(argv)) | {"argv": argv}
         for cfg in runs(opts):
             folder = run_folder(cfg, opts)
             globals()[f"run_{cfg.mode}"](cfg, opts)
