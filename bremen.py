@@ -106,7 +106,8 @@ class Config:
 
 
 _SMALL = dict(members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32), clone_steps=300)
-_ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015, lam=0.97, value_epochs=10, interval=10)
+_ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015, lam=0.97, fisher_rows=1.0,
+               value_epochs=10, interval=10)  # fmt: skip
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
 _LONG_PATHS = dict(horizon=1000)
 # What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
