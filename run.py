@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import sys
 import time
 import warnings
@@ -129,6 +128,15 @@ def read_config(given, path=None):
         return replace(first, **{**bremen.preset(first), **chosen})
     except ValueError as e:
         raise UsageError(f"{path}: {e}" if path else str(e)) from e
+
+
+def command(cfg):
+    """The shortest command line with these numbers, wherever its files were."""
+    plain = read_config({"mode": cfg.mode, "env": cfg.env})
+    changed = {f.name: getattr(cfg, f.name) for f in fields(cfg) if getattr(cfg, f.name) != getattr(plain, f.name)}
+    flags = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in changed.items()}
+    words = (f" --{'' if v else 'no-'}{k}" if isinstance(v, bool) else f" --{k} {v}" for k, v in flags.items())
+    return f"python run.py --mode {cfg.mode} --env {cfg.env}" + "".join(words)
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -489,7 +497,7 @@ def run_online(cfg, opts):
     task, rng = envs.TASKS[cfg.env], state.rng["evaluate"]
     returns = summary(envs.evaluate(task, policy.sample, 100, rng, nets.workers())[0])
     about = dict(
-        command=f"python run.py {shlex.join(opts['argv'])}",
+        command=command(cfg),
         real_steps=state.steps,
         return_mean=returns["mean"],
         return_std=returns["std"],
@@ -698,8 +706,7 @@ def main(argv=None):
     folder = Path()
     warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is reported once, in words, as Diverged
     try:
-        argv = sys.argv[1:] if argv is None else argv
-        opts = vars(parser().parse_args(argv)) | {"argv": argv}
+        opts = vars(parser().parse_args(argv))
         for cfg in runs(opts):
             folder = run_folder(cfg, opts)
             globals()[f"run_{cfg.mode}"](cfg, opts)

@@ -974,3 +974,11 @@ def test_video_without_a_screen_explains_itself(here, monkeypatch, capsys):
     random_policy(here / "policy.npz", "pendulum")
     assert run.main(["--mode", "video", "--env", "pendulum", "--policy", "policy.npz"]) == 2
     assert "no OpenGL context" in stderr_line(capsys)
+
+
+def test_command_repeats_the_numbers():
+    given = dict(mode="online", env="hopper", seed=3, preset="smoke", model_hidden=(8, 9), bc_init=False, data="x.npz")
+    cfg = run.read_config(given)
+    words = run.command(cfg).split()[2:]
+    assert run.read_config(vars(run.parser().parse_args(words))) == cfg
+    assert run.command(run.read_config({"env": "hopper"})) == "python run.py --mode offline --env hopper"
