@@ -1,9 +1,10 @@
 """BREMEN: behavior-regularized model ensembles (Matsushima, Furuta, Matsuo, Nachum & Gu, arXiv:2006.03647).
 
 Fit an ensemble of dynamics models to logged transitions, clone the policy that made them, and improve the clone on
-imagined rollouts in conservative trust-region steps.  `train_offline` is the paper's Algorithm 2 on one page; the
-functions below it appear in the order in which it calls them.  It is a generator: it yields a record after each
-stage and prints nothing.  Its parts are keyword arguments: pass another function to change one.
+imagined rollouts in conservative trust-region steps.  `train_offline` is the paper's Algorithm 2 on one page,
+`train_recursive` its Algorithm 1; the functions below them appear in the order in which they call them.  Both are
+generators: they yield a record after each stage and print nothing.  Their parts are keyword arguments: pass another
+function to change one.
 
 Letters in shapes: N rows, T time, B imagined paths side by side, K members, S/A observation/action dimension,
 P parameters.  theta: policy, beta: clone, phi: dynamics models.
@@ -14,7 +15,7 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from scipy.spatial.distance import cdist
 
 import envs
 import nets
@@ -25,7 +26,7 @@ import trpo
 class Config:
     """Every number of a run.  The defaults are the preset `classroom`; PRESETS holds what differs per environment."""
 
-    mode: str = "offline"  # Algorithm 2 on a fixed dataset, TRPO on the simulator, or something to do with files
+    mode: str = "offline"  # Algorithm 2 on a fixed dataset, Algorithm 1 from scratch, plain TRPO, or a thing with files
     env: str = "hopper"  # the robot
     preset: str = "classroom"  # a run of seconds, minutes or hours
     seed: int = 0  # every random number of the run comes from it
@@ -33,8 +34,10 @@ class Config:
     gradients: str = "hand"  # derivatives: by hand is fast, autograd follows any change of the code
     # data
     data: str = ""  # dataset file (.npz); empty: the default dataset, collected when missing
-    n_train: int = 200_000  # real transitions used for training [rows]
-    noise: str = "pure"  # how to act while collecting: samples of the behaviour policy, or uniform random actions
+    data_dir: str = "data"  # where default datasets are kept
+    n_train: int = 200_000  # real transitions used for training, over all deployments [rows]
+    noise: str = "pure"  # how to act while collecting: samples of the behaviour policy, uniform random, or mixtures
+    deployments: int = 4  # mode recursive: how often n_train / deployments transitions are collected
     # dynamics models
     members: int = 5  # K, ensemble size
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
@@ -49,12 +52,14 @@ class Config:
     clone_lr: float = 1e-3  # Adam's step size
     clone_batch: int = 256  # minibatch [rows]
     clone_steps: int = 10_000  # gradient steps
-    bc_init: bool = True  # start the policy from the clone; no: random start, as ME-TRPO does
+    bc_init: bool = True  # start from the clone; no: from random or, after a deployment, from where it was (ME-TRPO)
+    all_bc: bool = False  # mode recursive: clone all data, not only the newest deployment's
     std: float = 0.1  # sigma of the policy, as a share of the action limit: for sampling *and* for densities
+    density_std: str = "same"  # sigma of the densities in TRPO: that of sampling, or the original code's exp(-5)
     learn_std: bool = False  # let TRPO change sigma
     # imagination
-    iterations: int = 12  # rounds, each of `interval` updates and one evaluation
-    interval: int = 25  # TRPO updates per iteration
+    iterations: int = 12  # rounds of TRPO updates with an evaluation behind each, over all deployments
+    iteration_updates: int = 25  # TRPO updates per iteration
     imagined_steps: int = 20_000  # imagined transitions per update [rows]
     horizon: int = 250  # length of an imagined path [steps]
     start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
@@ -77,9 +82,14 @@ class Config:
     value_epochs: int = 5  # passes over each update's rows
     value_batch: int = 1000  # minibatch [rows]
     value_lr: float = 1e-3  # Adam's step size
+    pretrain_value: bool = False  # fit the value function to the logged episodes before the first update
     # evaluation (never influences training)
     eval_episodes: int = 20  # real episodes for the closing table
     eval_interval_episodes: int = 5  # real episodes after each iteration, for the curve
+    eval_model: bool = False  # measure after each iteration how far imagined trajectories are from real ones
+    # files (never influence training)
+    keep_policies: bool = False  # keep the policy of every iteration, in policies/
+    tensorboard: bool = False  # write event files for TensorBoard, too (with the extra `tensorboard`)
     # mode online
     online_steps: int = 1_000_000  # real transitions in total
     online_envs: int = 32  # simulators side by side
@@ -103,18 +113,27 @@ class Config:
             below = name in ("validation", "gamma")  # the value network predicts (1 - gamma) V
             if getattr(self, name) > 1 or (below and getattr(self, name) == 1):
                 raise ValueError(f"--{name} {getattr(self, name)}: a share, {'below' if below else 'at most'} 1")
+        if self.mode == "recursive" and (self.iterations % self.deployments or self.n_train < 2 * self.deployments):
+            parts = f"--deployments {self.deployments}: must divide --iterations {self.iterations}"
+            raise ValueError(f"{parts}, and take at least two of --n_train {self.n_train} transitions each time")
+
+    @property
+    def deployment_updates(self):
+        """TRPO updates before the next deployment, or in all."""
+        return self.iterations * self.iteration_updates // (self.deployments if self.mode == "recursive" else 1)
 
 
 _SMALL = dict(members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32), clone_steps=300)
 _ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015, lam=0.97, fisher_rows=1.0,
-               value_epochs=10, interval=10)  # fmt: skip
+               value_epochs=10, iteration_updates=10)  # fmt: skip
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
 _LONG_PATHS = dict(horizon=1000)
+_TEN = dict(n_train=2_000_000, deployments=10, iterations=800)
 # What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
 PRESETS = {
     "smoke": {
-        "*": dict(n_train=3000, iterations=2, interval=2, imagined_steps=2000, horizon=50, eval_episodes=4,
-                  eval_interval_episodes=2, online_steps=16_000, online_envs=8, **_SMALL),
+        "*": dict(n_train=3000, deployments=2, iterations=2, iteration_updates=2, imagined_steps=2000, horizon=50,
+                  eval_episodes=4, eval_interval_episodes=2, online_steps=16_000, online_envs=8, **_SMALL),
     },
     "classroom": {
         "half_cheetah": _HALF, "cheetah_run": _HALF, "walker2d": _HALF, "ant": _HALF | dict(lam=0.97),
@@ -129,22 +148,28 @@ PRESETS = {
         "ant": dict(lam=0.97, target_kl=2.3e-4),
     },
 }  # fmt: skip
+RECURSIVE = {  # what mode recursive changes in these
+    "smoke": {},
+    "classroom": {"*": dict(n_train=100_000, deployments=5, iterations=20, std=0.2, target_kl=0.02)},
+    "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
+}
 
 
 def preset(cfg):
     """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}"""
-    table, online = PRESETS[cfg.preset], {}
+    tables = [PRESETS[cfg.preset]] + ([RECURSIVE[cfg.preset]] if cfg.mode == "recursive" else [])
     if cfg.mode == "online":
-        online = _ONLINE | (dict(std=0.3, target_kl=0.02) if cfg.env == "ant" else {})
-    return {**table.get("*", {}), **table.get(cfg.env, {}), **online}
+        tables += [{"*": _ONLINE, "ant": dict(std=0.3, target_kl=0.02)}]
+    return {k: v for table in tables for name in ("*", cfg.env) for k, v in table.get(name, {}).items()}
 
 
 CHOICES = {
-    "mode": ("offline", "online", "collect", "evaluate", "video", "plot"),
+    "mode": ("offline", "recursive", "online", "collect", "evaluate", "video", "plot"),
     "env": tuple(envs.TASKS),
     "preset": ("smoke", "classroom", "paper"),
     "gradients": ("hand", "autograd"),
-    "noise": ("pure", "random"),
+    "noise": ("pure", *envs.NOISE, "random"),
+    "density_std": ("same", "original"),
     "start": ("dataset", "initial", "reset"),
     "member_per": ("step", "path"),
     "value": ("mlp", "linear"),
@@ -159,10 +184,6 @@ KINDS = {  # what a field must be, by the type of its default; NumPy's numbers a
     bool: (bool, "True or False"),
     str: (str, "a text"),
 }
-
-
-class Diverged(FloatingPointError):
-    """A model or policy has produced numbers that are not finite; the last state yielded is still good."""
 
 
 class Dynamics(NamedTuple):
@@ -183,12 +204,13 @@ class State(NamedTuple):
     """
 
     rng: dict  # a generator per purpose
-    norm: nets.Normalizer  # of the policy's and the value function's observations
+    norm: nets.Normalizer | None = None  # of the policy's and the value function's observations
     dynamics: Dynamics | None = None
     beta: np.ndarray | None = None  # clone (P,)
     theta: np.ndarray | None = None  # policy (P,)
     critic: trpo.Critic | None = None
-    updates: int = 0
+    updates: int = 0  # of the policy, over all deployments
+    deployments: int = 1  # how often data were collected; a fixed dataset is one deployment, by somebody else
     steps: int = 0  # real transitions taken (mode online)
 
 
@@ -213,47 +235,115 @@ def model_sizes(cfg):
 
 
 def new_policy(cfg, rng):
-    """A policy that acts near zero with standard deviation std * act_limit.  -> theta (P,) float32"""
+    """A policy that acts near zero; the sigma of its densities is std * act_limit or the original's.  -> theta (P,)"""
     sizes, limit = policy_net(cfg)
-    log_std = np.full(sizes[-1], np.log(cfg.std * limit), np.float32)
-    return np.concatenate([nets.init_mlp(rng, sizes, out_scale=0.01), log_std])
+    log_std = np.log(cfg.std * limit) if cfg.density_std == "same" else -5.0
+    return np.concatenate([nets.init_mlp(rng, sizes, out_scale=0.01), np.full(sizes[-1], log_std, np.float32)])
+
+
+def policy_of(s, cfg):
+    """The policy of a State, ready to act.  -> nets.Policy, whose sigma is that of sampling"""
+    theta, (sizes, limit) = s.theta, policy_net(cfg)
+    if cfg.density_std == "original":  # samples with one sigma, but judges actions by another
+        theta = np.concatenate([theta[: -sizes[-1]], np.full(sizes[-1], np.log(cfg.std * limit), theta.dtype)])
+    return nets.Policy(theta, s.norm, (sizes, limit))
 
 
 def ignore(record):
     """The default listener of progress reports."""
 
 
-# --- Algorithm 2 ----------------------------------------------------------------------------------------------------
+# --- Algorithm 2 and Algorithm 1 ------------------------------------------------------------------------------------
 
 
-def train_offline(cfg, data, state=None, *, fit=None, clone=None, imagine=None, improve=None, report=ignore):
+def train_offline(
+    cfg, data, state=None, *, newest=None, fit=None, clone=None, imagine=None, improve=None, report=ignore
+):
     """Algorithm 2 of arXiv:2006.03647: offline reinforcement learning from the fixed dataset `data` (a Batch).
 
     Yields a record after each stage: {"stage": ..., "state": all that was learnt so far, ...numbers}.  Training goes
     on from `state` when one is given.  Pass another function for one of the algorithm's parts to replace
     fit_dynamics, clone_behavior, imagine_paths or trpo.improve; `report` hears how the long ones get on.
-    Raises Diverged.
+    The clone is that of `newest`, by default of all data.  Raises FloatingPointError when training diverges.
     """
     fit, clone = fit or fit_dynamics, clone or clone_behavior
     imagine, improve = imagine or imagine_paths, improve or trpo.improve
     nets.use_threads(cfg.threads)
-    s = state or State(streams(cfg.seed), nets.Normalizer.fit(data.obs))
+    s = state or State(streams(cfg.seed))
     if s.dynamics is None:  # train K models on the dataset
         dynamics, info = fit(data, cfg, s.rng["model"], report)
-        s = s._replace(dynamics=dynamics)
+        s = renormalized(s, nets.Normalizer.fit(data.obs), cfg)._replace(dynamics=dynamics)
         yield {"stage": "model", "state": s, **info}
     if s.beta is None:  # estimate the behavior policy by cloning, and start the policy from it
-        beta, info = clone(data, s.norm, cfg, s.rng["clone"], report)
-        theta = beta if cfg.bc_init else new_policy(cfg, s.rng["init"])
+        beta, info = clone(newest or data, s.norm, cfg, s.rng["clone"], report)
+        theta = beta if cfg.bc_init else new_policy(cfg, s.rng["init"]) if s.theta is None else s.theta
         critic = trpo.new_critic(s.rng["init"], data.obs.shape[1], cfg)
+        if cfg.pretrain_value:
+            critic = trpo.pretrain(critic, logged_paths(data), s.norm, cfg, s.rng["init"])
         s = s._replace(beta=beta, theta=theta, critic=critic)
         yield {"stage": "clone", "state": s, **info}
     starts = start_states(data, cfg)
-    while s.updates < cfg.iterations * cfg.interval:  # imagine, improve, one trust region after another
+    while s.updates < s.deployments * cfg.deployment_updates:  # imagine, improve: one trust region after another
         paths, info = imagine(s, starts, cfg, s.rng["imagine"])
         theta, critic, more = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), cfg, s.rng["imagine"])
         s = s._replace(theta=theta, critic=critic, updates=s.updates + 1)
         yield {"stage": "update", "state": s, **info, **more}
+
+
+def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, **parts):
+    """Algorithm 1 of arXiv:2006.03647: learn from scratch in a few deployments, with Algorithm 2 in between.
+
+    Yields the records of train_offline and, after each deployment, {"stage": "deploy", "batch": what was collected}.
+    Training goes on from `state` and the `batches` of its deployments when they are given.  `deploy` replaces
+    collect_batch; `parts` are those of train_offline.
+    """
+    deploy, batches = deploy or collect_batch, list(batches)
+    s = state or State(streams(cfg.seed), deployments=0)
+    while True:
+        if s.updates == s.deployments * cfg.deployment_updates:  # deploy the policy: collect real transitions
+            if s.deployments == cfg.deployments:
+                return
+            batch, info = deploy(s, cfg, s.rng["collect"], report)
+            batches.append(batch)
+            s = s._replace(deployments=s.deployments + 1, dynamics=None, beta=None, critic=None)
+            yield {"stage": "deploy", "state": s, "batch": batch, **info}
+        data = envs.Batch(*map(np.concatenate, zip(*batches)))
+        newest = data if cfg.all_bc else batches[-1]  # whose policy is to be cloned
+        for record in train_offline(cfg, data, s, newest=newest, report=report, **parts):
+            s = record["state"]
+            yield record
+
+
+# --- "deploy": data for the next round ------------------------------------------------------------------------------
+
+
+def collect_batch(s, cfg, rng, report=ignore):
+    """n_train / deployments real transitions of the policy with its noise, at first of uniform random actions:
+    Algorithm 1, "deploy".  -> Batch, {"deployed_return": mean of its whole episodes}
+    """
+    task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
+    acts = envs.behavior(task, *((None, "random") if s.theta is None else (policy_of(s, cfg).sample, "pure")))
+    show = lambda rows: report({"stage": "deploy", "done": rows, "total": n})
+    batch = envs.collect(task, acts, n, rng, threads=nets.use_threads(cfg.threads), report=show)
+    returns, _ = envs.episode_returns(batch)
+    return batch, {"deployed_return": float(np.mean(returns)) if len(returns) else np.nan}
+
+
+def renormalized(s, norm, cfg):
+    """A State with another normaliser whose policy still does what it did: only its first layer changes."""
+    if s.theta is None:
+        return s._replace(norm=norm)
+    theta = s.theta.copy()
+    W, b = nets.layers(theta, policy_net(cfg)[0])[0]
+    b += ((norm.mean - s.norm.mean) / s.norm.scale) @ W
+    W *= (norm.scale / s.norm.scale)[:, None]
+    return s._replace(norm=norm, theta=theta)
+
+
+def logged_paths(data):
+    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths"""
+    columns = [x[:, None] for x in data]
+    return trpo.Paths(*columns, time_of(columns[4] | columns[5]))
 
 
 # --- "train K models": the ensemble ---------------------------------------------------------------------------------
@@ -272,7 +362,8 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     if held >= len(x):
         raise ValueError(f"fit_dynamics: {len(x)} rows, {held} of them for validation, leave none to train on")
     x, y = inputs(x)[order], outputs(delta)[order]
-    members = [fit_member(x[held:], y[held:], x[:held], y[:held], cfg, r) for r in rng.spawn(cfg.members)]
+    rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))  # rng.spawn would hide a counter in rng
+    members = [fit_member(x[held:], y[held:], x[:held], y[:held], cfg, r) for r in rngs]
     best, curve = [None] * cfg.members, []
     while any(news := nets.parallel(lambda member: next(member, None), members)):
         best = [new or old for new, old in zip(news, best)]
@@ -289,7 +380,7 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
     """Generator: one model, one epoch of Adam per `next`, until `model_patience` epochs brought nothing better.
 
     x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)): the best weights are
-    kept, not the last.  Raises Diverged.
+    kept, not the last.  Raises FloatingPointError when training diverges.
     """
     sizes = x.shape[1], *cfg.model_hidden, y.shape[1]
     phi = nets.init_mlp(rng, sizes)
@@ -300,7 +391,7 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
         moments = nets.adam_epoch(phi, moments, x, y, order, cfg.model_batch, lr, sizes, None, cfg.gradients)
         loss = nets.mean_loss(phi, x_val, y_val, sizes)
         if not np.isfinite(loss):
-            raise Diverged("a dynamics model's loss is not finite: try a smaller model_lr")
+            raise FloatingPointError("a dynamics model's loss is not finite: try a smaller model_lr")
         best, best_phi, waited = (loss, phi.copy(), 0) if loss < best else (best, best_phi, waited + 1)
         yield loss, best, best_phi
         if waited >= cfg.model_patience:
@@ -332,7 +423,7 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
         report({"stage": "clone", "done": min(done + 500, cfg.clone_steps), "total": cfg.clone_steps, "loss": loss})
     loss = nets.mean_loss(mu, obs, data.act, *net)
     if not np.isfinite(loss):
-        raise Diverged("cloning has produced numbers that are not finite: try a smaller clone_lr")
+        raise FloatingPointError("cloning has produced numbers that are not finite: try a smaller clone_lr")
     return beta, {"clone_loss": loss}
 
 
@@ -354,12 +445,13 @@ def imagine_paths(s, starts, cfg, rng):
 
     imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place.  At each step one
     member, drawn at random, predicts for all (or each path keeps its own).  alpha KL(policy || clone) is taken off
-    the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]}; Diverged
+    the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]};
+    FloatingPointError when the models diverge
     """
     task, T, K = envs.TASKS[cfg.env], cfg.horizon, len(s.dynamics.phi)  # the kernel does not check its bounds
     B = max(1, cfg.imagined_steps // T)
     pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
-    std = np.exp(nets.split(s.theta, policy_net(cfg)[0])[1])
+    std = np.exp(policy_of(s, cfg).theta[-task.act_dim :])
     noise = std * rng.standard_normal((T, B, task.act_dim), np.float32)
     if cfg.member_per == "step":
         members = [rng.integers(K, size=T)] * min(B, nets.workers())
@@ -367,7 +459,7 @@ def imagine_paths(s, starts, cfg, rng):
         members = [np.full(T, k) for k in rng.permutation(K)[:B]]
     obs, act, next_obs, terminated = roll_out(s, cfg, pool, noise, members)
     if not np.isfinite(next_obs).all():
-        raise Diverged("imagined states are not finite: the dynamics models have diverged")
+        raise FloatingPointError("imagined states are not finite: the dynamics models have diverged")
     rew = task.reward(obs, task.clip(act), next_obs)
     if cfg.alpha > 0:
         rew = rew - cfg.alpha * kl_to_clone(s, obs.reshape(T * B, -1), cfg).reshape(T, B)
@@ -410,7 +502,7 @@ def kl_to_clone(s, obs, cfg):
 
 
 def roll_out(s, cfg, pool, noise, members):
-    """`rollout` with the columns of pool and noise shared out among the worker threads.
+    """`nets.rollout` with the columns of pool and noise shared out among the worker threads.
 
     members: a list of C arrays (T,), the models that predict for the first, second, ... C-th part of the columns.
     -> obs, act, next_obs, terminated, all (T, B, ...)
@@ -420,81 +512,53 @@ def roll_out(s, cfg, pool, noise, members):
     stats += [s.dynamics.lowest, s.dynamics.highest, task.low, task.high]
     world = s.theta, np.array(sizes), s.dynamics.phi, np.array(model_sizes(cfg)), f(limit), *stats
     parts = (np.array_split(x, len(members), axis=1) for x in (pool, noise))
-    run = lambda p, n, m: rollout(*world, np.ascontiguousarray(p), np.ascontiguousarray(n), m)
+    run = lambda p, n, m: nets.rollout(*world, np.ascontiguousarray(p), np.ascontiguousarray(n), m)
     return tuple(np.concatenate(column, axis=1) for column in zip(*nets.parallel(run, *parts, members)))
 
 
-@njit(nogil=True, cache=True)
-def rollout(
-    theta, policy_sizes, phi, sizes, limit, obs_mean, obs_std, in_mean, in_std, d_mean, d_std,
-    lowest, highest, low, high, pool, noise, member,
-):  # fmt: skip
-    """Imagined paths: policy, model, healthy box, step after step; `rollout_plain` says the same in NumPy.
+# --- evaluation of the models ----------------------------------------------------------------------------------------
 
-    pool (T, B, S): pool[0] are the first states, pool[t] the states from which a path that ended at t - 1 goes on.
-    noise (T, B, A) is added to the mean action.  member (T,): whose prediction counts at each step.
-    -> obs (T, B, S), act (T, B, A) not clipped, next_obs (T, B, S), terminated (T, B)
+
+def compare_paths(s, cfg, rng, paths=20):
+    """The policy's real trajectories beside imagined ones from the same first states with the same action noise.
+
+    Trajectories go on for `horizon` steps, are normalised, and stand still once their episode has ended.  Distances
+    are root mean squares over time and coordinates: the energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| of real X
+    and imagined Y (Szekely & Rizzo 2013) sums over time *under* the root, and leaves out pairs with the same noise.
+    -> numbers, {"real": (T, B, S) and "imagined": (K, T, B, S) as observed, "error": (T,) distance after each step}
     """
-    T, B, S = pool.shape
-    A = noise.shape[2]
-    obs, next_obs, act = np.empty_like(pool), np.empty_like(pool), np.empty_like(noise)
-    terminated = np.zeros((T, B), np.bool_)
-    s, o, x = pool[0].copy(), np.empty((B, S), pool.dtype), np.empty((B, S + A), pool.dtype)
-    for t in range(T):
-        for b in range(B):
-            for j in range(S):
-                o[b, j] = (s[b, j] - obs_mean[j]) / obs_std[j]
-                x[b, j] = (s[b, j] - in_mean[j]) / in_std[j]
-        mu = _forward(theta, policy_sizes, o)
-        for b in range(B):
-            for j in range(A):
-                a = limit * np.tanh(mu[b, j]) + noise[t, b, j]
-                act[t, b, j] = a
-                x[b, S + j] = (min(max(a, -limit), limit) - in_mean[S + j]) / in_std[S + j]
-        d = _forward(phi[member[t]], sizes, x)
-        for b in range(B):
-            healthy = True
-            for j in range(S):
-                y = min(max(s[b, j] + d[b, j] * d_std[j] + d_mean[j], lowest[j]), highest[j])
-                obs[t, b, j], next_obs[t, b, j] = s[b, j], y
-                healthy = healthy and low[j] < y and y < high[j]
-            terminated[t, b] = not healthy
-            for j in range(S):
-                s[b, j] = next_obs[t, b, j] if healthy else pool[min(t + 1, T - 1), b, j]
-    return obs, act, next_obs, terminated
+    task, policy, K = envs.TASKS[cfg.env], policy_of(s, cfg), len(s.dynamics.phi)
+    T = min(cfg.horizon, task.max_steps)
+    env = envs.TaskVectorEnv(cfg.env, paths, nets.workers())
+    env.reset(seed=[int(i) for i in rng.integers(2**31, size=paths)])
+    real, _ = trpo.sample_paths(env, policy, T, rng)
+    noise = real.act - policy.mean(real.obs)
+    pool = np.repeat(real.obs[:1], T, axis=0)
+    worlds = [roll_out(s, cfg, pool, noise, [np.full(T, k)] * min(paths, nets.workers())) for k in range(K)]
+
+    first = time_of(real.terminated | real.truncated) == np.arange(T)[:, None]  # rows of the first episodes
+    obs, act, next_obs = (x[first] for x in (real.obs, task.clip(real.act), real.next_obs))
+    one_step = np.sqrt(
+        np.mean([(predict(s.dynamics, obs, act, k, cfg) - next_obs) ** 2 for k in range(K)], axis=(0, 1))
+    )
+    x = held(real.next_obs, real.terminated | real.truncated)
+    y = np.stack([held(next_obs, terminated) for _, _, next_obs, terminated in worlds])
+    rms = np.sqrt(np.mean((s.norm(y) - s.norm(x)) ** 2, axis=(0, 2, 3), dtype=np.float64))  # at each step
+    rows = lambda z: s.norm(z).swapaxes(0, 1).reshape(paths, -1) / np.sqrt(T * task.obs_dim)
+    drawn = y[rng.integers(K, size=paths), :, np.arange(paths)].swapaxes(0, 1)  # a member for each path
+    far = lambda a, b: np.mean(cdist(rows(a), rows(b))[~np.eye(paths, dtype=bool)])
+    numbers = {"evaluation_steps": T * paths, "path_error": float(np.mean(rms)), "path_error_last": float(rms[-1])}
+    numbers["energy_distance"] = float(2 * far(x, drawn) - far(x, x) - far(drawn, drawn))
+    numbers |= {f"one_step_error_{i}": float(e) for i, e in enumerate(one_step)}
+    return numbers, {"real": x, "imagined": y, "error": rms}
 
 
-@njit(nogil=True, cache=True)
-def _forward(theta, sizes, x):
-    """nets.mlp for Numba (linear output): a cached kernel and all that it calls must live in one file."""
-    i = 0
-    for k in range(len(sizes) - 1):
-        m, n = sizes[k], sizes[k + 1]
-        x = np.dot(x, theta[i : i + m * n].reshape((m, n)))
-        b = theta[i + m * n : i + m * n + n]
-        for r in range(len(x)):
-            for j in range(n):
-                x[r, j] += b[j]
-                if k < len(sizes) - 2 and x[r, j] < 0:
-                    x[r, j] = 0
-        i += (m + 1) * n
-    return x
-
-
-def rollout_plain(
-    theta, policy_sizes, phi, sizes, limit, obs_mean, obs_std, in_mean, in_std, d_mean, d_std,
-    lowest, highest, low, high, pool, noise, member,
-):  # fmt: skip
-    """What `rollout` means, in NumPy: its oracle, and the thing to read first."""
-    s, rows = pool[0], []
-    for t, k in enumerate(member):
-        act = nets.mlp(theta, (s - obs_mean) / obs_std, policy_sizes, limit) + noise[t]
-        x = (np.concatenate([s, np.clip(act, -limit, limit)], axis=1) - in_mean) / in_std
-        next_obs = np.clip(s + nets.mlp(phi[k], x, sizes) * d_std + d_mean, lowest, highest)
-        terminated = ~np.all((low < next_obs) & (next_obs < high), axis=1)
-        rows.append((s, act, next_obs, terminated))
-        s = np.where(terminated[:, None], pool[min(t + 1, len(pool) - 1)], next_obs)
-    return tuple(np.stack(column) for column in zip(*rows))
+def held(next_obs, ended):
+    """Each path up to the end of its first episode, and that last state ever after.  (T, B, S), (T, B) -> (T, B, S)"""
+    T = len(ended)
+    end = np.where(ended.any(axis=0), np.argmax(ended, axis=0), T - 1)
+    rows = np.minimum(np.arange(T)[:, None], end)
+    return np.take_along_axis(next_obs, rows[:, :, None], axis=0)
 
 
 # --- mode online: TRPO on the simulator -----------------------------------------------------------------------------
@@ -511,25 +575,17 @@ def train_online(cfg, state=None, *, sample=None, improve=None):
     env = envs.TaskVectorEnv(cfg.env, cfg.online_envs, threads)
     env.reset(seed=[int(i) for i in s.rng["collect"].integers(2**31, size=cfg.online_envs)])
     while s.steps < cfg.online_steps:
-        paths, returns = sample(
-            env, nets.Policy(s.theta, s.norm, policy_net(cfg)), cfg.online_horizon, s.rng["collect"]
-        )
+        paths, returns = sample(env, policy_of(s, cfg), cfg.online_horizon, s.rng["collect"])
         theta, critic, info = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), cfg, s.rng["imagine"])
         norm = s.norm.merge(paths.obs.reshape(-1, task.obs_dim))
         steps = s.steps + paths.rew.size
         s = s._replace(theta=theta, critic=critic, norm=norm, updates=s.updates + 1, steps=steps)
-        yield {
-            "stage": "online",
-            "state": s,
-            "real_steps": steps,
-            "sampled_return": np.mean(returns or [np.nan]),
-            **info,
-        }
+        yield {"stage": "online", "state": s, "sampled_return": np.mean(returns or [np.nan]), **info}
 
 
 def start_online(cfg):
     """A random policy; 2,000 random steps, not counted, tell how to normalise observations to begin with.  -> State"""
     rng, task = streams(cfg.seed), envs.TASKS[cfg.env]
-    norm = nets.Normalizer.fit(envs.collect(task, task.random_action, 2000, rng["collect"]).obs)
+    norm = nets.Normalizer.fit(envs.collect(task, envs.behavior(task, None, "random"), 2000, rng["collect"]).obs)
     critic = trpo.new_critic(rng["init"], task.obs_dim, cfg)
     return State(rng, norm, theta=new_policy(cfg, rng["init"]), critic=critic)

@@ -99,6 +99,7 @@ class Task:
     dt: float = 0.05  # time between two observations [s]
     hidden: int = 1  # leading coordinates (position in the plane) that the observation leaves out
     uniform_reset: float | None = None  # half-width on positions and velocities; None: 0.1 uniform, 0.1 normal
+    shown: tuple = ((0, "height [m]"), (1, "angle [rad]"), (8, "forward speed [m/s]"))  # coordinates worth a picture
 
     def healthy(self, obs):
         """True where every entry of obs (..., S) lies strictly inside the box; NaN and infinity never do.  -> (...)"""
@@ -130,15 +131,18 @@ _HOPPER = _box(11, [(1, 11, -100, 100), (0, 1, 0.7, _INF), (1, 2, -0.2, 0.2)])
 _WALKER = _box(17, [(0, 1, 0.8, 2.0), (1, 2, -1.0, 1.0)])
 _CHEETAH = dict(xml="half_cheetah.xml", frame_skip=5, dt=0.05)
 _LEGGED = dict(frame_skip=4, dt=0.008, uniform_reset=0.005)
+_ANT = ((0, "height [m]"), (13, "forward speed [m/s]"), (14, "sideways speed [m/s]"))
+_HOPS = ((0, "height [m]"), (1, "angle [rad]"), (5, "forward speed [m/s]"))
+_SWINGS = ((0, "cos(angle)"), (1, "sin(angle)"), (2, "speed [rad/s]"))
 TASKS = {
     task.name: task
     for task in (
-        Task("ant", "bremen/Ant-v0", 27, 8, ant_reward, *_box(27), xml="ant.xml", frame_skip=5, hidden=2),
+        Task("ant", "bremen/Ant-v0", 27, 8, ant_reward, *_box(27), xml="ant.xml", frame_skip=5, hidden=2, shown=_ANT),
         Task("half_cheetah", "bremen/HalfCheetah-v0", 17, 6, run_reward, *_box(17), **_CHEETAH),
         Task("cheetah_run", "bremen/CheetahRun-v0", 17, 6, clipped_run_reward, *_box(17), **_CHEETAH),
-        Task("hopper", "bremen/Hopper-v0", 11, 3, hopper_reward, *_HOPPER, xml="hopper.xml", **_LEGGED),
+        Task("hopper", "bremen/Hopper-v0", 11, 3, hopper_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),
         Task("walker2d", "bremen/Walker2d-v0", 17, 6, walker_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
-        Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), act_limit=2.0, max_steps=200),
+        Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), 2.0, 200, shown=_SWINGS),
     )
 }
 
@@ -363,23 +367,61 @@ for _task in TASKS.values():
 # --- data from the simulator ----------------------------------------------------------------------------------------
 
 
-def collect(task, act, n, rng, num_envs=64, threads=1, report=lambda rows: None):
-    """n transitions of whole episodes (the last one cut, marked truncated).  act(obs (B, S), rng) -> (B, A)
+NOISE = {"eps1": 0.1, "eps3": 0.3, "gaussian1": 0.1, "gaussian3": 0.3}
 
-    Episodes are kept in the order in which they *started*: keeping them as they finish would prefer short ones.
-    `report` is called with the number of rows so far.  -> Batch of n rows
+
+def behavior(task, sample, noise):
+    """The data strategies of Wu, Tucker & Nachum (arXiv:1911.11361, section 5) around a policy's `sample`.
+
+    pure, random: one way to act.  eps1, eps3: 40 % pure, 40 % with a uniform random action in a tenth (three tenths)
+    of the steps, 20 % random; gaussian1, gaussian3: the same with normal noise of 0.1 (0.3) act_limit on each action.
+    -> ((share of the transitions, act(obs (B, S), rng) -> (B, A)), ...)
     """
-    env = TaskVectorEnv(task, num_envs, threads)
+    if noise in ("pure", "random"):
+        return ((1.0, sample if noise == "pure" else task.random_action),)
+
+    def noisy(obs, rng):
+        act = sample(obs, rng)
+        if noise.startswith("eps"):
+            return np.where(rng.random((len(obs), 1)) < NOISE[noise], task.random_action(obs, rng), act)
+        return act + NOISE[noise] * task.act_limit * rng.standard_normal(act.shape)
+
+    return (0.4, sample), (0.4, noisy), (0.2, task.random_action)
+
+
+def collect(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None):
+    """n transitions of whole episodes (the last one cut, marked truncated).  acts: as `behavior` returns them
+
+    Each episode is acted in one way; the next to begin takes the way that is furthest behind its share.  Episodes are
+    kept in the order in which they *started*: keeping them as they finish would prefer short ones.  `report` is
+    called with the number of rows so far.  -> Batch of n rows
+    """
+    env, shares = TaskVectorEnv(task, num_envs, threads), np.array([share for share, _ in acts])
     obs, _ = env.reset(seed=[int(s) for s in rng.integers(2**31, size=num_envs)])
     episode, columns, kept = np.arange(num_envs), [], 0
     lengths = np.zeros(n + num_envs * (task.max_steps + 1), int)  # of every episode so far, by number
+    started, ended, ended_rows = np.zeros((3, len(acts)))  # episodes of each way to act
+
+    def next_way():  # running episodes count as much as ended ones of their way took on average
+        rows = started * np.where(ended > 0, ended_rows / np.maximum(ended, 1), task.max_steps)
+        k = np.argmax(shares * rows.sum() - rows)
+        started[k] += 1
+        return k
+
+    way = np.array([next_way() for _ in range(num_envs)])
     while kept < n:
-        action = task.clip(act(obs, rng))
+        action = np.empty((num_envs, task.act_dim), np.float32)
+        for k, (_, act) in enumerate(acts):
+            action[way == k] = task.clip(act(obs[way == k], rng))
         new_obs, rew, terminated, truncated, infos = env.step(action)
         next_obs = infos.get("final_obs", new_obs)
         columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
         lengths[episode] += 1
         done = terminated | truncated
+        for i in np.flatnonzero(done):
+            ended[way[i]] += 1
+            ended_rows[way[i]] += lengths[episode[i]]
+            way[i] = next_way()
         episode[done] = episode.max() + 1 + np.arange(done.sum())
         obs = new_obs
         if done.any() or len(columns) % 100 == 0:

@@ -237,29 +237,36 @@ def adam_epoch(theta, state, x, y, order, batch, lr, sizes, limit=None, gradient
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _adam_epoch(theta, m, v, t, x, y, order, batch, lr, sizes, limit):
+def _forward(theta, sizes, x):
+    # mlp_tape with linear output for the kernels here: a cached kernel and all that it calls must live in one file.
     # Loops rather than array expressions: they compile in a third of the time.  Indices count from 0 within slices,
     # because Numba does not vectorise over an index that it cannot prove to be positive.
+    tape, i = [x], 0
+    for k in range(len(sizes) - 1):
+        m, n = sizes[k], sizes[k + 1]
+        x = np.dot(x, theta[i : i + m * n].reshape((m, n)))
+        bias = theta[i + m * n : i + m * n + n]
+        for r in range(len(x)):
+            for j in range(n):
+                x[r, j] += bias[j]
+                if k < len(sizes) - 2 and x[r, j] < 0:
+                    x[r, j] = 0
+        tape.append(x)
+        i += (m + 1) * n
+    return tape
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _adam_epoch(theta, m, v, t, x, y, order, batch, lr, sizes, limit):
     g, last = np.empty_like(theta), len(sizes) - 2
     for first in range(0, len(order), batch):
-        n, b = min(batch, len(order) - first), 0
+        n, b = min(batch, len(order) - first), theta.size
         h = np.empty((n, sizes[0]), x.dtype)
         for r in range(n):
             for j in range(sizes[0]):
                 h[r, j] = x[order[first + r], j]
-        tape = [h]
-        for k in range(last + 1):  # forward: b is where the layer's biases begin in theta
-            b += sizes[k] * sizes[k + 1]
-            h = np.dot(h, theta[b - sizes[k] * sizes[k + 1] : b].reshape((sizes[k], sizes[k + 1])))
-            bias = theta[b : b + sizes[k + 1]]
-            for r in range(n):
-                for j in range(len(bias)):
-                    h[r, j] += bias[j]
-                    if k < last and h[r, j] < 0:
-                        h[r, j] = 0
-            tape.append(h)
-            b += sizes[k + 1]
-        d = h  # becomes the derivative of the loss by the network's last linear output
+        tape = _forward(theta, sizes, h)
+        d = tape[-1]  # becomes the derivative of the loss by the network's last linear output
         for r in range(n):
             for j in range(sizes[-1]):
                 error, slope = d[r, j] - y[order[first + r], j], d[r, j] - d[r, j] + 1
@@ -347,11 +354,6 @@ def kl_gauss(mu_old, log_std_old, mu, log_std):
     return anp.sum(log_std - log_std_old + z - 0.5, axis=1)
 
 
-def entropy(log_std):
-    """Differential entropy of a diagonal Gaussian [nats].  log_std (A,) -> scalar"""
-    return np.sum(log_std + 0.5 * math.log(2 * math.pi * math.e), dtype=np.float64)
-
-
 class Policy(NamedTuple):
     """A policy that can act: parameters, the normaliser of its observations, and its network (sizes, limit)."""
 
@@ -367,3 +369,62 @@ class Policy(NamedTuple):
         """An action drawn from the policy, not clipped.  obs (B, S) -> (B, A)"""
         mu, log_std = self.mean(obs), split(self.theta, self.net[0])[1]
         return mu + np.exp(log_std) * rng.standard_normal(mu.shape, np.float32)
+
+
+# --- imagined paths: a policy and an ensemble of models, step after step ---------------------------------------------
+
+
+@numba.njit(nogil=True, cache=True)
+def rollout(
+    theta, policy_sizes, phi, sizes, limit, obs_mean, obs_std, in_mean, in_std, d_mean, d_std,
+    lowest, highest, low, high, pool, noise, member,
+):  # fmt: skip
+    """Imagined paths: policy, model, healthy box, step after step; `rollout_plain` says the same in NumPy.
+
+    pool (T, B, S): pool[0] are the first states, pool[t] the states from which a path that ended at t - 1 goes on.
+    noise (T, B, A) is added to the mean action.  member (T,): whose prediction counts at each step.
+    -> obs (T, B, S), act (T, B, A) not clipped, next_obs (T, B, S), terminated (T, B)
+    """
+    T, B, S = pool.shape
+    A = noise.shape[2]
+    obs, next_obs, act = np.empty_like(pool), np.empty_like(pool), np.empty_like(noise)
+    terminated = np.zeros((T, B), np.bool_)
+    s, o, x = pool[0].copy(), np.empty((B, S), pool.dtype), np.empty((B, S + A), pool.dtype)
+    for t in range(T):
+        for b in range(B):
+            for j in range(S):
+                o[b, j] = (s[b, j] - obs_mean[j]) / obs_std[j]
+                x[b, j] = (s[b, j] - in_mean[j]) / in_std[j]
+        mu = _forward(theta, policy_sizes, o)[-1]
+        for b in range(B):
+            for j in range(A):
+                a = limit * np.tanh(mu[b, j]) + noise[t, b, j]
+                act[t, b, j] = a
+                x[b, S + j] = (min(max(a, -limit), limit) - in_mean[S + j]) / in_std[S + j]
+        d = _forward(phi[member[t]], sizes, x)[-1]
+        for b in range(B):
+            healthy = True
+            for j in range(S):
+                y = min(max(s[b, j] + d[b, j] * d_std[j] + d_mean[j], lowest[j]), highest[j])
+                obs[t, b, j], next_obs[t, b, j] = s[b, j], y
+                healthy = healthy and low[j] < y and y < high[j]
+            terminated[t, b] = not healthy
+            for j in range(S):
+                s[b, j] = next_obs[t, b, j] if healthy else pool[min(t + 1, T - 1), b, j]
+    return obs, act, next_obs, terminated
+
+
+def rollout_plain(
+    theta, policy_sizes, phi, sizes, limit, obs_mean, obs_std, in_mean, in_std, d_mean, d_std,
+    lowest, highest, low, high, pool, noise, member,
+):  # fmt: skip
+    """What `rollout` means, in NumPy: its oracle, and the thing to read first."""
+    s, rows = pool[0], []
+    for t, k in enumerate(member):
+        act = mlp(theta, (s - obs_mean) / obs_std, policy_sizes, limit) + noise[t]
+        x = (np.concatenate([s, np.clip(act, -limit, limit)], axis=1) - in_mean) / in_std
+        next_obs = np.clip(s + mlp(phi[k], x, sizes) * d_std + d_mean, lowest, highest)
+        terminated = ~np.all((low < next_obs) & (next_obs < high), axis=1)
+        rows.append((s, act, next_obs, terminated))
+        s = np.where(terminated[:, None], pool[min(t + 1, len(pool) - 1)], next_obs)
+    return tuple(np.stack(column) for column in zip(*rows))

@@ -9,7 +9,9 @@ import os
 import platform
 import re
 import sys
+import tempfile
 import time
+import typing
 import warnings
 from dataclasses import asdict, fields, replace
 from importlib.metadata import version
@@ -31,6 +33,13 @@ ORIGINAL_FLAGS = {
     "max_path_length": "horizon",
     "onpol_iters": "iterations",
     "trpo_batch_size": "imagined_steps",
+    "save_variables": "keep_policies",
+}
+AS = {  # flags of the original that set a field to one value
+    "use_s_t": ("start", "dataset"),
+    "use_s_0": ("start", "initial"),
+    "const_sampling": ("learn_std", False),
+    "param_value": ("value", "mlp"),
 }
 
 
@@ -59,7 +68,7 @@ def parser():
         prog="run.py",
         usage="python run.py --env ENV --mode MODE [flags]",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=118),
-        description="BREMEN: model-based offline reinforcement learning (arXiv:2006.03647).",
+        description="BREMEN: model-based offline and deployment-efficient reinforcement learning (arXiv:2006.03647).",
         epilog="Flags that are given override the preset, wherever they stand on the line.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
@@ -69,36 +78,50 @@ def parser():
     files.add_argument("--exp_name", help="name of the run (bremen)")
     files.add_argument("--sub_exp_name", help="name of the group of runs (the mode)")
     files.add_argument("--log_dir", help="where runs are kept (log)")
-    files.add_argument("--data_dir", help="where collected datasets are kept (data)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
-    files.add_argument("--resume", metavar="DIR", help="go on with an interrupted offline run; no other flag needed")
+    resume = "go on with an interrupted run; no other flag needed"
+    files.add_argument("--resume", "--restore_path", metavar="DIR", help=resume)
+    files.add_argument("--restart_iter", type=int, metavar="N", help="refused: a run goes on from its last checkpoint")
     files.add_argument("--policy", metavar="FILE", help="policy.npz to collect with, evaluate or film")
     files.add_argument("--out", metavar="FILE", help="collect: the dataset to write; plot: the picture to write")
     files.add_argument("--video_dir", metavar="DIR", help="video: where to put it (videos)")
     files.add_argument("--video_format", choices=("gif", "mp4"), help="video: gif, or mp4 with the extra `video`")
     files.add_argument("--runs", nargs="+", metavar="DIR", help="plot: run directories")
     numbers = p.add_argument_group("numbers of the run (defaults: preset classroom, which differs per environment)")
-    old = {new: f"--{name}" for name, new in ORIGINAL_FLAGS.items()}
     texts = field_help()
     for f in fields(bremen.Config):
-        names = [f"--{f.name}", *([old[f.name]] if f.name in old else [])]
-        shown = " ".join(map(str, f.default)) if isinstance(f.default, tuple) else f.default
-        options = {"dest": f.name, "help": f"{texts[f.name]} [{shown}]".replace("%", "%%")}
-        if isinstance(f.default, bool):
-            options["action"] = argparse.BooleanOptionalAction
-        elif isinstance(f.default, tuple):
-            options |= {"type": int, "nargs": "+", "metavar": "N"}
-        else:
-            choices = ",".join(bremen.CHOICES.get(f.name, ()))
-            options |= {
-                "type": type(f.default),
-                "metavar": f"{{{choices}}}" if choices else type(f.default).__name__.upper(),
-            }
-        numbers.add_argument(*names, **options)
-    starts = numbers.add_mutually_exclusive_group()
-    starts.add_argument("--use_s_t", dest="start", action="store_const", const="dataset", help="as --start dataset")
-    starts.add_argument("--use_s_0", dest="start", action="store_const", const="initial", help="as --start initial")
+        add_field(numbers, f, texts[f.name])
+    interval = "recursive: iterations per deployment, another way to say --deployments"
+    numbers.add_argument("--interval", type=int, metavar="N", help=interval)
+    for name, (field, value) in AS.items():
+        text = f"as --{field} {value}" if isinstance(value, str) else f"as --{'' if value else 'no-'}{field}"
+        numbers.add_argument(f"--{name}", dest=field, action=Once, nargs=0, const=value, help=text)
     return p
+
+
+class Once(argparse.Action):
+    """A flag that sets a field to one value, and may not contradict another such flag."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if getattr(namespace, self.dest, self.const) != self.const:
+            raise UsageError(f"{option_string} contradicts another flag on the line")
+        setattr(namespace, self.dest, self.const)
+
+
+def add_field(group, f, text):
+    """The flag of a field of bremen.Config, with the original's name for it where that differs."""
+    names = [f"--{f.name}", *(f"--{old}" for old, new in ORIGINAL_FLAGS.items() if new == f.name)]
+    shown = " ".join(map(str, f.default)) if isinstance(f.default, tuple) else f.default
+    options = {"dest": f.name, "help": f"{text} [{shown}]".replace("%", "%%")}
+    if isinstance(f.default, bool):
+        options["action"] = argparse.BooleanOptionalAction
+    elif isinstance(f.default, tuple):
+        options |= {"type": int, "nargs": "+", "metavar": "N"}
+    else:
+        choices = ",".join(bremen.CHOICES.get(f.name, ()))
+        kind = type(f.default)
+        options |= {"type": kind, "metavar": f"{{{choices}}}" if choices else kind.__name__.upper()}
+    group.add_argument(*names, **options)
 
 
 def read_json(path):
@@ -125,7 +148,16 @@ def read_config(given, path=None):
     chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
     try:
         first = bremen.Config(**{k: chosen[k] for k in ("mode", "env", "preset") if k in chosen})
-        return replace(first, **{**bremen.preset(first), **chosen})
+        numbers = {**bremen.preset(first), **chosen}
+        if "interval" in given:  # the original's name for the iterations between two deployments
+            iterations = numbers.get("iterations", first.iterations)
+            if first.mode != "recursive" or given["interval"] < 1 or iterations % given["interval"]:
+                raise ValueError(
+                    f"--interval {given['interval']}: iterations per deployment of --mode recursive, must divide "
+                    f"--iterations {iterations} (updates per iteration: --iteration_updates)"
+                )
+            numbers["deployments"] = iterations // given["interval"]
+        return replace(first, **numbers)
     except ValueError as e:
         raise UsageError(f"{path}: {e}" if path else str(e)) from e
 
@@ -176,40 +208,45 @@ def load_policy(path, task):
     return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
 
 
+def pack(x, name):
+    """What nested NamedTuples hold by its path, "state.dynamics.phi"; None and dicts are left out.  -> dict"""
+    if isinstance(x, tuple):
+        return {k: v for field in x._fields for k, v in pack(getattr(x, field), f"{name}.{field}").items()}
+    return {} if x is None or isinstance(x, dict) else {name: x}
+
+
+def unpack(kind, arrays, name):
+    """The reverse of `pack`: a NamedTuple class with its annotations tells what is where.  -> kind, or None"""
+    if not hasattr(kind, "_fields"):
+        x = arrays.get(name)
+        return x if x is None or kind in (dict, np.ndarray) else kind(x)
+    if not any(k.startswith(f"{name}.") for k in arrays):
+        return None
+    hints = {field: typing.get_args(hint) or (hint,) for field, hint in typing.get_type_hints(kind).items()}
+    return kind(**{field: unpack(kinds[0], arrays, f"{name}.{field}") for field, kinds in hints.items()})
+
+
 def save_checkpoint(path, cfg, state, history):
-    """The whole state of an offline run and what it has reported so far, in one .npz."""
-    d, c = state.dynamics, state.critic
-    norms = {"norm": state.norm, "inputs": d.inputs, "delta": d.delta}
-    arrays = {f"{name}_{k}": v for name, norm in norms.items() for k, v in norm._asdict().items()}
-    arrays |= {"phi": d.phi, "lowest": d.lowest, "highest": d.highest}
-    if state.theta is not None:
-        arrays |= {"beta": state.beta, "theta": state.theta, "psi": c.psi}
-        arrays |= {} if c.moments is None else c.moments._asdict()
+    """The whole state of a run and what it has reported so far, in one .npz; collected data have files of their own."""
     rng = {name: r.bit_generator.state for name, r in state.rng.items()}
-    meta = {"config": asdict(cfg), "updates": state.updates, "rng": rng, "history": history}
-    envs.write_npz(path, **arrays, meta=json.dumps(meta))
+    meta = {"config": asdict(cfg), "rng": rng, "history": history}
+    envs.write_npz(path, **pack(state, "state"), meta=json.dumps(meta))
 
 
 def load_checkpoint(path, cfg):
     """The checkpoint of a run with exactly this Config.  -> bremen.State, history; or envs.DataError"""
-    a = envs.read_npz(path)
-    meta = envs.read_meta(path, a)
+    arrays = envs.read_npz(path)
+    meta = envs.read_meta(path, arrays)
     if meta.get("config") != json.loads(json.dumps(asdict(cfg))):
         raise envs.DataError(f"{path}: not a checkpoint of the run that config.json beside it describes")
     try:
-        rng = {name: np.random.default_rng() for name in bremen.STREAMS}
+        state, rng = unpack(bremen.State, arrays, "state"), bremen.streams(cfg.seed)
         for name, r in rng.items():
             r.bit_generator.state = meta["rng"][name]
-        norm, inputs, delta = (
-            nets.Normalizer(a[f"{k}_mean"], a[f"{k}_std"], float(a[f"{k}_count"])) for k in ("norm", "inputs", "delta")
-        )
-        dynamics = bremen.Dynamics(a["phi"], inputs, delta, a["lowest"], a["highest"])
-        state = bremen.State(rng, norm, dynamics, updates=meta["updates"])
-        if "theta" in a:
-            moments = nets.Adam(a["m"], a["v"], int(a["t"])) if "m" in a else None
-            state = state._replace(beta=a["beta"], theta=a["theta"], critic=trpo.Critic(a["psi"], moments))
-        return state, meta["history"]
-    except (KeyError, TypeError, ValueError) as e:
+        if pack(state, "state").keys() != arrays.keys() - {"meta"}:
+            raise ValueError("other arrays than expected")
+        return state._replace(rng=rng), meta["history"]
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise envs.DataError(f"{path}: not a checkpoint ({type(e).__name__}: {e})") from e
 
 
@@ -242,33 +279,35 @@ def run_folder(cfg, opts):
     return Path(opts.get("log_dir", "log"), cfg.env, opts.get("sub_exp_name", cfg.mode), name, f"{name}{cfg.seed}")
 
 
-def check_new(folder, cfg):
+def check_new(folder):
     """UsageError where a run cannot begin: its directory exists, or cannot be made."""
     if folder.exists():
-        resume = f"go on with --resume {folder}, or " if (folder / "checkpoint.npz").exists() else ""
+        resume = f"go on with --resume {folder}, or " if (folder / "config.json").exists() else ""
         raise UsageError(f"{folder} exists: {resume}choose another --exp_name")
     ground = next(p for p in folder.parents if p.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise UsageError(f"cannot write to {folder}: {ground} is not a folder that can be written to")
 
 
-def new_run(cfg, opts):
-    """Make the run's directory and its config.json.  -> Path; or UsageError"""
-    folder = run_folder(cfg, opts)
-    check_new(folder, cfg)
+def new_run(folder, cfg):
+    """Make the run's directory with its config.json, both or none of them; or UsageError."""
+    check_new(folder)
     try:
-        folder.mkdir(parents=True)
-        write_bytes(folder / "config.json", (json.dumps(asdict(cfg), indent=1) + "\n").encode())
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        temporary.chmod(0o755)
+        write_bytes(temporary / "config.json", (json.dumps(asdict(cfg), indent=1) + "\n").encode())
+        temporary.rename(folder)
     except OSError as e:
         raise UsageError(f"cannot write to {folder}: {e.strerror}") from e
-    return folder
 
 
 def way_on(folder):
     """What to do with a run that stopped early."""
-    if (folder / "checkpoint.npz").exists():
-        return f"its last checkpoint is kept, go on with: python run.py --resume {folder}"
-    return f"{folder} holds no checkpoint yet" if folder.exists() else "nothing was written"
+    if (folder / "config.json").exists():
+        kept = "its last checkpoint is kept" if (folder / "checkpoint.npz").exists() else "it has no checkpoint yet"
+        return f"{kept}, go on with: python run.py --resume {folder}"
+    return "nothing was written"
 
 
 # --- progress -------------------------------------------------------------------------------------------------------
@@ -279,6 +318,7 @@ class Progress:
 
     TEXT = {
         "collect": ("collecting transitions", "row", None),
+        "deploy": ("deploying the policy", "row", None),
         "model": ("fitting the models", "epoch", "loss"),
         "clone": ("cloning the behaviour", "step", "loss"),
         "update": ("imagining and improving", "update", "imagined_reward"),
@@ -331,24 +371,24 @@ def say(text=""):
     sys.stdout.flush()
 
 
-# --- modes ----------------------------------------------------------------------------------------------------------
+# --- training: modes offline, recursive, online ---------------------------------------------------------------------
 
 
 def default_dataset(cfg, opts):
     """Where the dataset of these settings is kept."""
-    if cfg.noise == "pure" and "policy" in opts:  # never to be mistaken for the shipped policy's
+    if cfg.noise != "random" and "policy" in opts:  # never to be mistaken for the shipped policy's
         raise UsageError("--policy makes a dataset of its own: --mode collect --out FILE, then --data FILE")
-    return Path(opts.get("data_dir", "data")) / cfg.env / f"{cfg.noise}_{cfg.n_train}_seed{cfg.seed}.npz"
+    return Path(cfg.data_dir) / cfg.env / f"{cfg.noise}_{cfg.n_train}_seed{cfg.seed}.npz"
 
 
 def make_dataset(cfg, opts, path):
-    """Collect n_train transitions of the behaviour policy (or of uniform random actions) into `path`."""
-    task, progress, source, act = envs.TASKS[cfg.env], Progress(), "uniform random", envs.TASKS[cfg.env].random_action
-    if cfg.noise == "pure":
+    """Collect n_train transitions of the behaviour policy, with `noise`, into `path`."""
+    task, progress, source, sample = envs.TASKS[cfg.env], Progress(), "uniform random", None
+    if cfg.noise != "random":
         source = Path(opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz"))
         if "policy" not in opts and not source.exists():
             raise UsageError(f"no behaviour policy of {cfg.env} comes along: take --policy FILE or --noise random")
-        act = load_policy(source, task)[0].sample
+        sample = load_policy(source, task)[0].sample
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()  # better to find out now than after collecting
@@ -357,15 +397,21 @@ def make_dataset(cfg, opts, path):
         raise UsageError(f"cannot write {path}: {e.strerror}") from e
     show = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
     threads, rng = nets.use_threads(cfg.threads), bremen.streams(cfg.seed)["collect"]
-    batch = envs.collect(task, act, cfg.n_train, rng, threads=threads, report=show)
+    batch = envs.collect(task, envs.behavior(task, sample, cfg.noise), cfg.n_train, rng, threads=threads, report=show)
     progress.close()
+    save_batch(path, cfg, batch, noise=cfg.noise, policy=Path(source).name)
+
+
+def save_batch(path, cfg, batch, **meta):
+    """Write a dataset; `meta` says how it was made."""
     returns = summary(envs.episode_returns(batch)[0])
-    meta = {"env": cfg.env, "noise": cfg.noise, "policy": Path(source).name, "seed": cfg.seed, "versions": versions()}
+    meta = {"env": cfg.env, "seed": cfg.seed, "versions": versions(), **meta}
     envs.save_dataset(path, batch, meta | {"return_mean": returns["mean"], "return_std": returns["std"]})
 
 
-def get_dataset(cfg, opts, path):
+def get_dataset(cfg, opts):
     """The dataset of an offline run; the default one is collected when it is not there yet.  -> Batch"""
+    path = Path(cfg.data or default_dataset(cfg, opts))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {path}")
         make_dataset(cfg, opts, path)
@@ -377,68 +423,168 @@ def get_dataset(cfg, opts, path):
 
 
 def run_offline(cfg, opts):
-    """--mode offline: train, evaluate after each iteration, leave a run directory with a picture."""
-    folder = Path(opts["resume"]) if "resume" in opts else None
-    state, history = load_checkpoint(folder / "checkpoint.npz", cfg) if folder else (None, {"rows": []})
-    path = history.setdefault("data", cfg.data or str(default_dataset(cfg, opts)))
-    folder = folder or new_run(cfg, opts)
+    """--mode offline: Algorithm 2 on a fixed dataset."""
+    folder, state, history = open_run(cfg, opts)
     try:
-        data = get_dataset(cfg, opts, Path(path))
+        data = get_dataset(cfg, opts)
     except BaseException:
-        if state is None:  # nothing has happened: leave nothing behind
+        if "resume" not in opts:  # nothing has happened: leave nothing behind
             (folder / "config.json").unlink()
             os.removedirs(folder)
         raise
-    history["dataset"] = summary(envs.episode_returns(data)[0])
-    say(f"BREMEN offline: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}")
-    say(f"dataset: {len(data.rew):,} transitions, return {history['dataset']['text']}")
-    progress, recent = Progress(), []
-    parts = dict(
-        fit=bremen.fit_dynamics, clone=bremen.clone_behavior, imagine=bremen.imagine_paths, improve=trpo.improve
-    )
-    parts = {name: progress.timed(name, f) for name, f in parts.items()}
-    for record in bremen.train_offline(cfg, data, state, **parts, report=progress):
+    history["batches"] = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
+    say(f"dataset: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
+    progress = Progress()
+    records = bremen.train_offline(cfg, data, state, **timed_parts(progress), report=progress)
+    train(cfg, folder, records, history, progress, data.obs[data.episode_starts()])
+
+
+def run_recursive(cfg, opts):
+    """--mode recursive: Algorithm 1 from scratch."""
+    folder, state, history = open_run(cfg, opts)
+    paths = [folder / f"deployment_{i + 1}.npz" for i in range(state.deployments if state else 0)]
+    batches = [envs.load_dataset(path, envs.TASKS[cfg.env])[0] for path in paths]
+    starts = batches[-1].obs[batches[-1].episode_starts()] if batches else None
+    progress = Progress()
+    parts = timed_parts(progress) | {"deploy": progress.timed("deploy", bremen.collect_batch)}
+    records = bremen.train_recursive(cfg, batches, state, **parts, report=progress)
+    train(cfg, folder, records, history, progress, starts)
+
+
+def run_online(cfg, opts):
+    """--mode online: TRPO on the simulator."""
+    folder, _, history = open_run(cfg, opts)
+    progress = Progress()
+    records = bremen.train_online(cfg, sample=progress.timed("sample", trpo.sample_paths))
+    state = train(cfg, folder, records, history, progress)
+    plot_runs([folder], folder / "curves.png")
+    policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
+    returns = summary(envs.evaluate(envs.TASKS[cfg.env], policy.sample, 100, rng, nets.workers())[0])
+    about = {"command": command(cfg), "real_steps": state.steps, "episodes": 100}
+    about |= {"return_mean": returns["mean"], "return_std": returns["std"]}
+    save_policy(folder / "policy.npz", policy, cfg, **about)
+    say(f"last policy with its noise: return {returns['text']}\nuse it with --policy {folder / 'policy.npz'}")
+
+
+def timed_parts(progress):
+    """The parts of Algorithm 2, with a clock on each."""
+    parts = {"fit": bremen.fit_dynamics, "clone": bremen.clone_behavior, "imagine": bremen.imagine_paths}
+    return {name: progress.timed(name, f) for name, f in (parts | {"improve": trpo.improve}).items()}
+
+
+def open_run(cfg, opts):
+    """A new run directory, or an interrupted run as its last checkpoint left it.  -> Path, State or None, history"""
+    folder, state, history = run_folder(cfg, opts), None, {"rows": [], "models": [], "batches": []}
+    if "resume" not in opts:
+        new_run(folder, cfg)
+    elif (folder / "checkpoint.npz").exists():  # no checkpoint yet: from the beginning
+        state, history = load_checkpoint(folder / "checkpoint.npz", cfg)
+    say(f"BREMEN {cfg.mode}: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}")
+    return folder, state, history
+
+
+def train(cfg, folder, records, history, progress, starts=None):
+    """Follow a training generator: progress bars, an evaluation after each iteration, files.  -> last State
+
+    starts (R, S): where episodes of the real data began; imagined returns begin there, too.
+    """
+    recent, state, events = [], None, event_writer(folder) if cfg.tensorboard else None
+    for record in records:
         stage, state = record.pop("stage"), record.pop("state")
-        recent.append(record)
-        if stage == "model":
-            history["model"], recent = record, []
+        done, total = state.updates, cfg.iterations * cfg.iteration_updates
+        if cfg.mode == "online":
+            done, total = state.steps, cfg.online_steps
+        if stage == "deploy":
+            starts = deployed(cfg, folder, record.pop("batch"), history)
+        elif stage == "model":
+            history["models"].append(record)
             say(f"{cfg.members} models: validation loss {record['model_loss']:.4f}")
-        elif stage == "update":
-            progress(record | {"stage": stage, "done": state.updates, "total": cfg.iterations * cfg.interval})
-        if stage == "clone" or (stage == "update" and state.updates % cfg.interval == 0):
-            history["rows"].append(iteration_row(cfg, data, state, recent, history, progress))
+        else:
+            recent.append(record)
+        if stage in ("update", "online"):
+            progress(record | {"stage": stage, "done": min(done, total), "total": total})
+        if recent and (stage == "clone" or state.updates % cfg.iteration_updates == 0 or done >= total):
+            row = iteration_row(cfg, folder, state, recent, history, progress, starts)
+            history["rows"].append(row)
             recent = []
-            say(row_text(history["rows"][-1]))
-            write_results(folder, cfg, state, history)
-        if not recent:
+            say(row_text(cfg, row))
+            write_results(folder, cfg, state, history, events)
+        if not recent and stage != "online":
             save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
-    closing_table(cfg, history, folder)
+    if cfg.mode != "online":
+        closing_table(cfg, history, folder)
+    return state
 
 
-def iteration_row(cfg, data, state, records, history, progress):
+def deployed(cfg, folder, batch, history):
+    """Keep and announce what a deployment has collected.  -> first observations of its episodes (R, S)"""
+    i, returns = len(history["batches"]) + 1, summary(envs.episode_returns(batch)[0])
+    save_batch(folder / f"deployment_{i}.npz", cfg, batch, deployment=i)
+    history["batches"].append(returns | {"transitions": len(batch.rew)})
+    say(f"deployment {i}: {len(batch.rew):,} transitions, return {returns['text']}")
+    return batch.obs[batch.episode_starts()]
+
+
+def iteration_row(cfg, folder, state, records, history, progress, starts):
     """A row of progress.csv: the policy's return in the simulator and in the ensemble, means of `records`, timings."""
-    task, rng, rows = envs.TASKS[cfg.env], state.rng["evaluate"], history["rows"]
-    policy = nets.Policy(state.theta, state.norm, bremen.policy_net(cfg))
-    ends = state.updates in (0, cfg.iterations * cfg.interval)  # these two stand in the closing table
-    episodes = cfg.eval_episodes if ends else cfg.eval_interval_episodes
-    real, steps = progress.timed("evaluate", envs.evaluate)(task, policy.mean, episodes, rng, nets.workers())
-    starts = data.obs[data.episode_starts()]
-    dreamt = progress.timed("evaluate", bremen.imagined_returns)(state, starts, cfg, rng)
-    row = {"iteration": len(rows), "updates": state.updates, "real_return": real.mean(), "real_return_std": real.std()}
-    row |= {"real_length": steps.mean(), "imagined_return": dreamt.mean(), "imagined_return_std": dreamt.std()}
-    row |= {k: np.mean([r[k] for r in records]) for k in records[0]} | {"model_loss": history["model"]["model_loss"]}
-    row |= {"evaluation_steps": steps.sum() + (rows[-1]["evaluation_steps"] if rows else 0)} | progress.lap()
+    rows = history["rows"]
+    row = {"iteration": len(rows), "deployment": state.deployments, "updates": state.updates}
+    if cfg.mode == "online":
+        row |= {"real_steps": state.steps}
+    else:
+        row |= {"real_transitions": sum(batch["transitions"] for batch in history["batches"])}
+        row |= progress.timed("evaluate", evaluation)(cfg, folder, state, starts, ends="kl" not in records[0])
+        row["evaluation_steps"] += rows[-1]["evaluation_steps"] if rows else 0
+        row |= {"model_loss": history["models"][-1]["model_loss"]}
+    means = {k: np.mean([r[k] for r in records if np.isfinite(r[k])] or np.nan) for k in records[0]}
+    row |= {k: v for k, v in means.items() if np.isfinite(v)} | progress.lap()
     return {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
 
 
-def write_results(folder, cfg, state, history):
+def evaluation(cfg, folder, state, starts, ends):
+    """Return of the policy's mean action in the simulator and in the ensemble, and how far these are apart.  -> dict
+
+    There are more episodes at both `ends` of a deployment: they stand in the closing table.
+    """
+    policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
+    ends = ends or state.updates == state.deployments * cfg.deployment_updates
+    episodes = cfg.eval_episodes if ends else cfg.eval_interval_episodes
+    real, steps = envs.evaluate(envs.TASKS[cfg.env], policy.mean, episodes, rng, nets.workers())
+    dreamt = bremen.imagined_returns(state, starts, cfg, rng)
+    row = {"real_return": real.mean(), "real_return_std": real.std(), "real_length": steps.mean()}
+    row |= {"imagined_return": dreamt.mean(), "imagined_return_std": dreamt.std(), "evaluation_steps": steps.sum()}
+    if cfg.eval_model:
+        numbers, paths = bremen.compare_paths(state, cfg, rng)
+        plot_paths(folder / "model.png", cfg, state, paths)
+        row |= numbers | {"evaluation_steps": steps.sum() + numbers["evaluation_steps"]}
+    return row
+
+
+def write_results(folder, cfg, state, history, events):
     """The files of a run that a person looks at, as they stand now."""
-    write_csv(folder / "progress.csv", history["rows"])
-    last = {k: history["rows"][-1][k] for k in ("updates", "real_return", "real_return_std")}
-    policy = nets.Policy(state.theta, state.norm, bremen.policy_net(cfg))
-    save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, **last)
-    plot_offline(folder / "curves.png", cfg, history)
+    rows = history["rows"]
+    write_csv(folder / "progress.csv", rows)
+    last = {k: rows[-1][k] for k in ("updates", "real_steps", "real_return", "real_return_std") if k in rows[-1]}
+    paths = [folder / "policy.npz"]
+    if cfg.keep_policies:
+        (folder / "policies").mkdir(exist_ok=True)
+        paths.append(folder / "policies" / f"{rows[-1]['iteration']:04d}.npz")
+    for path in paths:
+        save_policy(path, bremen.policy_of(state, cfg), cfg, mode=cfg.mode, seed=cfg.seed, **last)
+    if cfg.mode != "online":
+        plot_run(folder / "curves.png", cfg, history)
+    for name, number in rows[-1].items() if events else ():
+        events.add_scalar(name, number, state.steps or state.updates)
+
+
+def event_writer(folder):
+    """A writer of TensorBoard's event files; or UsageError where the extra is not installed."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as e:
+        raise UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'") from e
+    return SummaryWriter(str(folder / "tensorboard"))
 
 
 def summary(returns):
@@ -449,61 +595,37 @@ def summary(returns):
     return {"mean": mean, "std": std, "text": f"{mean:,.0f} ± {std:,.0f} over {len(returns)} episodes"}
 
 
-def row_text(row):
+def row_text(cfg, row):
     """One line about an iteration."""
+    if cfg.mode == "online":
+        ended = f"{row['sampled_return']:8,.0f}" if "sampled_return" in row else "(no episode has ended)"
+        return f"{row['real_steps']:10,} steps: return {ended}, KL {row['kl']:.1e}"
     text = f"update {row['updates']:4d}: real return {row['real_return']:7,.0f} ± {row['real_return_std']:5,.0f}"
     text += f", imagined {row['imagined_return']:7,.0f} ± {row['imagined_return_std']:5,.0f}"
     return text + (f", KL {row['kl']:.1e}" if "kl" in row else "  (before the first update)")
 
 
 def closing_table(cfg, history, folder):
-    """What the run was for: dataset, clone and BREMEN side by side."""
-    first, last = history["rows"][0], history["rows"][-1]
-    say(f"\n{'':22}{'real return':>16}{'imagined return':>18}")
-    d = history["dataset"]
-    say(f"{'dataset':22}" + (f"{d['mean']:8,.0f} ± {d['std']:5,.0f}" if d["mean"] is not None else "unknown"))
-    for name, row in (("clone" if cfg.bc_init else "random start", first), ("BREMEN, last policy", last)):
-        cells = (f"{row[k]:8,.0f} ± {row[k + '_std']:5,.0f}" for k in ("real_return", "imagined_return"))
-        say(f"{name:22}" + "  ".join(cells))
-    say(f"({cfg.eval_episodes} episodes each; evaluation took {last['evaluation_steps']:,} real steps, training none)")
-    seconds = {}
-    for k, v in (item for row in history["rows"] for item in row.items()):
-        if k.endswith("_seconds"):
-            seconds[k.removesuffix("_seconds")] = seconds.get(k.removesuffix("_seconds"), 0) + v
+    """What the run was for: data, clone and BREMEN side by side, and what they cost."""
+    rows, batches, seconds = history["rows"], history["batches"], {}
+    cell = lambda mean, std: f"{'unknown' if mean is None else f'{mean:,.0f} ± {std:5,.0f}':>18}"
+    say(f"\n{'':22}{'real return':>18}{'imagined return':>18}")
+    for i, batch in enumerate(batches, 1):
+        mine = [row for row in rows if row["deployment"] == i]
+        if cfg.mode == "recursive":
+            say(f"deployment {i}: {batch['transitions']:,} transitions")
+        say(f"{'dataset':22}{cell(batch['mean'], batch['std'])}")
+        for title, row in (("clone" if cfg.bc_init else "start", mine[0]), ("BREMEN, last policy", mine[-1])):
+            say(f"{title:22}" + "".join(cell(row[k], row[f"{k}_std"]) for k in ("real_return", "imagined_return")))
+    real, tested = sum(batch["transitions"] for batch in batches), rows[-1]["evaluation_steps"]
+    say(f"({cfg.eval_episodes} episodes each; real transitions for training: {real:,}, for evaluation: {tested:,})")
+    for k, v in (item for row in rows for item in row.items() if item[0].endswith("_seconds")):
+        seconds[k.removesuffix("_seconds")] = seconds.get(k.removesuffix("_seconds"), 0) + v
     say("wall time: " + ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items()))
     say(f"look at {folder / 'curves.png'}")
 
 
-def run_online(cfg, opts):
-    """--mode online: TRPO on the simulator; leaves a run directory like --mode offline."""
-    folder, progress, rows, recent = new_run(cfg, opts), Progress(), [], []
-    say(f"TRPO on the simulator: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}")
-    for record in bremen.train_online(cfg, sample=progress.timed("sample", trpo.sample_paths)):
-        record.pop("stage")
-        state = record.pop("state")
-        recent.append(record)
-        progress(record | {"stage": "online", "done": min(state.steps, cfg.online_steps), "total": cfg.online_steps})
-        if state.updates % cfg.interval == 0 or state.steps >= cfg.online_steps:
-            row = {k: [r[k] for r in recent if np.isfinite(r[k])] for k in record}
-            row = {k: float(np.mean(v)) if v else "" for k, v in row.items()}
-            rows.append({"updates": state.updates} | row | {"real_steps": state.steps} | progress.lap())
-            recent, policy = [], nets.Policy(state.theta, state.norm, bremen.policy_net(cfg))
-            write_csv(folder / "progress.csv", rows)
-            save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, real_steps=state.steps)
-            ended = f"{row['sampled_return']:8,.0f}" if row["sampled_return"] != "" else "(no episode has ended)"
-            say(f"{state.steps:10,} steps: return {ended}, KL {row['kl']:.1e}")
-    progress.close()
-    plot_runs([folder], folder / "curves.png")
-    task, rng = envs.TASKS[cfg.env], state.rng["evaluate"]
-    returns = summary(envs.evaluate(task, policy.sample, 100, rng, nets.workers())[0])
-    about = dict(
-        command=command(cfg),
-        real_steps=state.steps,
-        return_mean=returns["mean"],
-        return_std=returns["std"],
-    )
-    save_policy(folder / "policy.npz", policy, cfg, mode=cfg.mode, seed=cfg.seed, episodes=100, **about)
-    say(f"last policy with its noise: return {returns['text']}\nuse it with --policy {folder / 'policy.npz'}")
+# --- files and looks: modes collect, evaluate, video, plot -----------------------------------------------------------
 
 
 def run_collect(cfg, opts):
@@ -648,8 +770,8 @@ def save_figure(fig, path):
         pyplot().close(fig)
 
 
-def plot_offline(path, cfg, history):
-    """curves.png: imagined against real return over updates, with dataset and clone; model loss; trust region."""
+def plot_run(path, cfg, history):
+    """curves.png: imagined against real return over updates, with data and clone; model loss; trust region."""
     rows, fig = history["rows"], pyplot().figure(figsize=(11, 5.6), layout="constrained")
     x, kl = ([r.get(k, np.nan) for r in rows] for k in ("updates", "kl"))
     grid = fig.add_gridspec(2, 2, width_ratios=(2, 1))
@@ -658,20 +780,16 @@ def plot_offline(path, cfg, history):
         mean, std = (np.array([r[f"{name}_return{end}"] for r in rows]) for end in ("", "_std"))
         ax.plot(x, mean, style, color=color, marker="o", ms=4, label=f"{name}: in the {place}")
         ax.fill_between(x, mean - std, mean + std, color=color, alpha=0.15, lw=0)
-    for name, value, color, style in (
-        ("dataset", history["dataset"]["mean"], "0.35", ":"),
-        ("clone" if cfg.bc_init else "random start", rows[0]["real_return"], "C2", "-."),
-    ):
-        if value is not None:
-            ax.axhline(value, color=color, ls=style, label=f"{name}: {value:,.0f}")
-    ax.set(
-        xlabel="TRPO updates",
-        ylabel="return per episode (mean ± std)",
-        title=f"BREMEN offline: {cfg.env}, seed {cfg.seed}",
-    )
+    plot_levels(ax, cfg, history)
+    ax.set(xlabel="TRPO updates", ylabel="return per episode (mean ± std)")
+    ax.set_title(f"BREMEN {cfg.mode}: {cfg.env}, seed {cfg.seed}")
     ax.legend(frameon=False)
-    curve = history["model"]["model_curve"]
-    models.plot(range(1, len(curve) + 1), curve, lw=1.2)
+    for i, model in enumerate(history["models"]):
+        curve, color = np.array(model["model_curve"]), f"C{i}" if cfg.mode == "recursive" else None
+        lines = models.plot(range(1, len(curve) + 1), curve, lw=1.2, color=color)
+        lines[0].set_label(f"deployment {i + 1}")
+    if cfg.mode == "recursive":
+        models.legend(frameon=False, fontsize=8, ncols=2)
     models.set(xlabel="epoch", ylabel="validation loss", yscale="log", title=f"the {cfg.members} dynamics models")
     steps.plot(x, kl, color="C3", marker="o", ms=3)
     steps.axhline(cfg.target_kl, color="0.35", ls=":", label="trust region")
@@ -680,31 +798,72 @@ def plot_offline(path, cfg, history):
     save_figure(fig, path)
 
 
+def plot_paths(path, cfg, state, paths):
+    """model.png: one real trajectory and what each member makes of it, for a few coordinates; the error over time."""
+    shown, dt = envs.TASKS[cfg.env].shown, envs.TASKS[cfg.env].dt
+    fig, axes = pyplot().subplots(2, 2, figsize=(11, 6), layout="constrained")
+    seconds = dt * np.arange(1, 1 + len(paths["real"]))
+    for ax, (i, label) in zip(axes.flat, shown):
+        for k, imagined in enumerate(paths["imagined"]):
+            ax.plot(
+                seconds,
+                imagined[:, 0, i],
+                color="C1",
+                alpha=0.6,
+                lw=1,
+                label="imagined, each member" if k == 0 else None,
+            )
+        ax.plot(seconds, paths["real"][:, 0, i], color="C0", label="real")
+        ax.set(xlabel="time [s]", ylabel=label)
+    axes.flat[0].legend(frameon=False)
+    axes.flat[3].plot(seconds, paths["error"], color="C3")
+    axes.flat[3].set(xlabel="time [s]", ylabel="distance [standard deviations]", title="mean over paths and members")
+    fig.suptitle(f"{cfg.env}, update {state.updates}: the same first state, the same action noise")
+    save_figure(fig, path)
+
+
+def plot_levels(ax, cfg, history):
+    """Horizontal lines for what the policy is measured against, one piece per deployment."""
+    for i, batch in enumerate(history["batches"]):
+        span = (i * cfg.deployment_updates, (i + 1) * cfg.deployment_updates)
+        first = next((row for row in history["rows"] if row["deployment"] == i + 1), None)
+        levels = [("dataset" if cfg.mode == "offline" else "data of the deployment", batch["mean"], "0.35", ":")]
+        levels += [("clone" if cfg.bc_init else "start", first and first["real_return"], "C2", "-.")]
+        for name, value, color, style in levels:
+            if value is not None:
+                label = f"{name}: {value:,.0f}" if cfg.mode == "offline" else name if i == 0 else None
+                ax.plot(span, (value, value), color=color, ls=style, label=label)
+        if i > 0:
+            ax.axvline(span[0], color="0.85", lw=1, zorder=0)
+
+
 # --- entry ----------------------------------------------------------------------------------------------------------
 
 
 def runs(opts):
     """What the command line asks for, one Config per seed.  -> list; or UsageError"""
     given = [name for name in ("random_seeds", "param_path", *(f.name for f in fields(bremen.Config))) if name in opts]
+    if "restart_iter" in opts:
+        raise UsageError("--restart_iter: a run always goes on from its last checkpoint, with --resume DIR alone")
     if "resume" in opts and given:
         raise UsageError(f"--resume goes on with the run as it was: leave --{given[0]} away")
     base = read_config(opts, Path(opts["resume"]) / "config.json" if "resume" in opts else opts.get("param_path"))
-    if "resume" in opts and base.mode != "offline":
-        raise UsageError(f"--resume {opts['resume']}: only --mode offline can be resumed")
+    if "resume" in opts and base.mode not in ("offline", "recursive"):
+        raise UsageError(f"--resume {opts['resume']}: only --mode offline and recursive can be resumed")
     seeds = opts.get("random_seeds", [base.seed])
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--random_seeds {' '.join(map(str, seeds))}: different numbers of at least 0, please")
     configs = [replace(base, seed=seed) for seed in seeds]
-    if base.mode in ("offline", "online") and "resume" not in opts:
+    if base.mode in ("offline", "recursive", "online") and "resume" not in opts:
         for cfg in configs:
-            check_new(run_folder(cfg, opts), cfg)
+            check_new(run_folder(cfg, opts))
     return configs
 
 
 def main(argv=None):
     """Run the command line.  -> exit status: 0; 1 training diverged; 2 input that cannot be used; 130 Ctrl-C"""
     folder = Path()
-    warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is reported once, in words, as Diverged
+    warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is reported once, in words
     try:
         opts = vars(parser().parse_args(argv))
         for cfg in runs(opts):

@@ -292,24 +292,44 @@ def sample_paths(env, policy, steps, rng):
     return Paths(*(np.stack(column) for column in zip(*columns))), returns
 
 
+def advantages(critic, paths, norm, cfg):
+    """Advantages of all rows of `paths` and lambda-returns, the values that they speak for; flat, N = T * B.
+
+    -> normalised obs (N, S), time (N,), adv (N,), target (N,), val (N,); FloatingPointError when not finite
+    """
+    flat = lambda x: x.reshape(-1, *x.shape[2:])
+    obs, time = norm(flat(paths.obs)), flat(paths.time)
+    val = value(critic, obs, time, cfg)
+    next_val = value(critic, norm(flat(paths.next_obs)), time + 1, cfg)
+    shape = paths.rew.shape
+    both = val.reshape(shape), next_val.reshape(shape)
+    adv = flat(gae(paths.rew, *both, paths.terminated, paths.truncated, cfg.gamma, cfg.lam))
+    if not np.isfinite(adv).all():
+        raise FloatingPointError("advantages are not finite: the rewards or the value function have diverged")
+    return obs, time, adv, adv + val, val
+
+
+def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
+    """Fit the value function to logged `paths` before the first update: `sweeps` times to its own lambda-returns.
+
+    Several times, because a lambda-return leans on the value function that is being fitted.  -> Critic
+    """
+    for _ in range(sweeps):
+        obs, time, _, target, _ = advantages(critic, paths, norm, cfg)
+        critic = fit_value(critic, obs, time, target, cfg, rng)
+    return critic
+
+
 def improve(theta, critic, paths, norm, net, cfg, rng):
     """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy".
 
     Advantages use the value function of before these paths, so that it cannot explain away their noise.
     theta (P,), critic -> theta (P,), critic, info; FloatingPointError when the advantages are not finite
     """
-    T, B = paths.rew.shape
-    flat = lambda x: x.reshape(T * B, *x.shape[2:])
-    obs, time = norm(flat(paths.obs)), flat(paths.time)
-    val = value(critic, obs, time, cfg).reshape(T, B)
-    next_val = value(critic, norm(flat(paths.next_obs)), time + 1, cfg).reshape(T, B)
-    adv = gae(paths.rew, val, next_val, paths.terminated, paths.truncated, cfg.gamma, cfg.lam)
-    if not np.isfinite(adv).all():
-        raise FloatingPointError("advantages are not finite: the rewards or the value function have diverged")
-    target = flat(adv + val)
-    adv = flat((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
+    obs, time, adv, target, val = advantages(critic, paths, norm, cfg)
+    adv = ((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
     mu = nets.mlp_rows(theta, obs, *net)
-    rows = Rows(obs, flat(paths.act), adv, mu, nets.split(theta, net[0])[1])
+    rows = Rows(obs, paths.act.reshape(mu.shape), adv, mu, nets.split(theta, net[0])[1])
     theta, info = step(theta, rows, net, cfg, rng)
-    info["explained_variance"] = explained_variance(flat(val), target)
+    info["explained_variance"] = explained_variance(val, target)
     return theta, fit_value(critic, obs, time, target, cfg, rng), info

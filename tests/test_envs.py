@@ -612,7 +612,7 @@ def test_random_actions_give_the_originals_statistics(name, n):
     """
     task = TASKS[name]
     num_envs = 64 if task.max_steps * 64 <= n or np.isfinite(task.low).any() else n // task.max_steps
-    batch = envs.collect(task, task.random_action, n, np.random.default_rng(0), num_envs=num_envs, threads=2)
+    batch = envs.collect(task, randomly(task), n, np.random.default_rng(0), num_envs=num_envs, threads=2)
     check_statistics(batch, name, STATISTICS[name][n])
     with pytest.raises(AssertionError):
         check_statistics(two_actions_apart(batch), name, STATISTICS[name][n])
@@ -624,8 +624,13 @@ def test_random_actions_give_the_originals_statistics(name, n):
 # --- collect ------------------------------------------------------------------------------------------------
 
 
+def randomly(task):
+    """Uniform random actions, as `collect` wants them."""
+    return envs.behavior(task, None, "random")
+
+
 def random_batch(name, n, seed=0, **kwargs):
-    return envs.collect(TASKS[name], TASKS[name].random_action, n, np.random.default_rng(seed), **kwargs)
+    return envs.collect(TASKS[name], randomly(TASKS[name]), n, np.random.default_rng(seed), **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -676,9 +681,8 @@ def test_collect_stores_actions_as_applied():
     task = TASKS["pendulum"]
 
     def push(torque):
-        return envs.collect(
-            task, lambda obs, rng: np.full((len(obs), 1), torque), 50, np.random.default_rng(0), num_envs=2
-        )
+        act = lambda obs, rng: np.full((len(obs), 1), torque)
+        return envs.collect(task, ((1.0, act),), 50, np.random.default_rng(0), num_envs=2)
 
     far, at = push(9.0), push(task.act_limit)
     np.testing.assert_array_equal(far.act, np.full((50, 1), 2.0, np.float32))
@@ -707,9 +711,68 @@ def test_collect_reports_progress_up_to_n():
     assert reports == sorted(reports) and reports[-1] == 500
 
 
+def mixture(noise, n=40_000, name="pendulum", sample=lambda obs, rng: np.full((len(obs), 1), 0.25)):
+    """A strategy around a policy that always does 0.25.  -> Batch, episode number of each row"""
+    task = dataclasses.replace(TASKS[name], max_steps=50)
+    batch = envs.collect(task, envs.behavior(task, sample, noise), n, np.random.default_rng(0))
+    return batch, np.cumsum(batch.episode_starts())
+
+
+def kinds_of(batch, episode):
+    """Episodes told apart by their actions: all 0.25, mostly near it, anything.  -> share of the rows of each"""
+    exact = np.bincount(episode, batch.act[:, 0] == 0.25) / np.bincount(episode).clip(1)
+    near = np.bincount(episode, np.abs(batch.act[:, 0] - 0.25) < 1.0) / np.bincount(episode).clip(1)
+    kind = np.where(exact == 1, 0, np.where(near > 0.65, 1, 2))[episode]
+    return np.bincount(kind, minlength=3) / len(kind)
+
+
+@pytest.mark.parametrize("noise", envs.NOISE)
+def test_mixtures_are_40_40_20_percent_of_the_rows_in_every_prefix(noise):
+    batch, episode = mixture(noise)
+    for n in (10_000, 20_000, 40_000):
+        prefix = envs.Batch(*(column[:n] for column in batch))
+        np.testing.assert_allclose(kinds_of(prefix, episode[:n]), [0.4, 0.4, 0.2], atol=0.02)
+
+
+def test_shares_count_rows_not_episodes():
+    """Hoppers that act at random fall after some 20 steps, steady ones here after 60: still a fifth of the rows."""
+    stand = lambda obs, rng: np.zeros((len(obs), 3))
+    task = TASKS["hopper"]
+    acts = envs.behavior(task, stand, "gaussian1")
+    batch = envs.collect(task, acts, 20_000, np.random.default_rng(0))
+    episode = np.cumsum(batch.episode_starts())
+    wild = np.bincount(episode, np.abs(batch.act).max(axis=1) > 0.6) / np.bincount(episode).clip(1) > 0.3
+    still = np.bincount(episode, np.all(batch.act == 0, axis=1)) / np.bincount(episode).clip(1) > 0.99
+    assert 0.17 < wild[episode].mean() < 0.23 and 0.37 < still[episode].mean() < 0.43
+    assert wild.sum() > 1.3 * still.sum() / 2, "they are short"
+
+
+def test_noise_is_what_its_name_says():
+    """Action limit 2: sigma 0.2 and 0.6 around 0.25; a tenth and three tenths of the actions uniform in +-2."""
+    for noise, level in envs.NOISE.items():
+        acts = envs.behavior(PENDULUM, lambda obs, rng: np.full((len(obs), 1), 0.25), noise)
+        (_, sample), (_, noisy), (_, uniform) = acts
+        act = noisy(np.zeros((40_000, 3)), np.random.default_rng(1))[:, 0]
+        if noise.startswith("eps"):
+            assert np.mean(act != 0.25) == pytest.approx(level, abs=0.01)
+            assert np.std(act[act != 0.25]) == pytest.approx(4 / np.sqrt(12), rel=0.03)
+        else:
+            assert np.mean(act) == pytest.approx(0.25, abs=0.01) and np.std(act) == pytest.approx(2 * level, rel=0.03)
+        assert (
+            np.all(sample(np.zeros((5, 3)), None) == 0.25)
+            and len(uniform(np.zeros((5, 3)), np.random.default_rng())) == 5
+        )
+
+
+def test_pure_and_random_are_one_way_to_act():
+    sample = lambda obs, rng: np.zeros((len(obs), 1))
+    assert envs.behavior(PENDULUM, sample, "pure") == ((1.0, sample),)
+    assert envs.behavior(PENDULUM, sample, "random") == ((1.0, PENDULUM.random_action),)
+
+
 def test_collect_uses_the_task_it_is_given():
     short = dataclasses.replace(TASKS["pendulum"], max_steps=7)
-    batch = envs.collect(short, short.random_action, 20, np.random.default_rng(0), num_envs=2)
+    batch = envs.collect(short, randomly(short), 20, np.random.default_rng(0), num_envs=2)
     assert np.flatnonzero(batch.truncated).tolist() == [6, 13, 19]
 
 
@@ -735,7 +798,7 @@ class ToyRobots:
 
 def lengths_collected(rng):
     """Complete episodes in 1000 rows of envs.collect from 32 robots."""
-    batch = envs.collect(PENDULUM, PENDULUM.random_action, 1000, rng, num_envs=32)
+    batch = envs.collect(PENDULUM, randomly(PENDULUM), 1000, rng, num_envs=32)
     return envs.episode_returns(batch)[1][:-1]
 
 

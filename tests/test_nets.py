@@ -380,11 +380,6 @@ def test_log_prob_is_scipys():
     np.testing.assert_allclose(nets.log_prob(act, mu, log_std), want, rtol=1e-12)
 
 
-def test_entropy_is_scipys():
-    log_std = np.array([-0.3, 0.6, 1.0])
-    assert nets.entropy(log_std) == pytest.approx(scipy.stats.norm.entropy(scale=np.exp(log_std)).sum(), rel=1e-12)
-
-
 def integral(p, q):
     """KL(p || q) by its definition, the integral of p log(p / q), of one-dimensional frozen distributions."""
     low, high = p.mean() - 12 * p.std(), p.mean() + 12 * p.std()

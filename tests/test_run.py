@@ -8,12 +8,17 @@ import ast
 import contextlib
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
 import pickle
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -158,9 +163,8 @@ def collection(reference, tmp_path_factory):
         (folder / f"{name}.json").write_text(text)
     for name, value in WRONG_VALUES.items():
         (folder / f"wrong_{name}.json").write_text(json.dumps({name: value}))
-    for name in ("no_checkpoint", "no_config", "damaged", "not_a_checkpoint", "other_shapes", "no_rows"):
+    for name in ("no_config", "damaged", "not_a_checkpoint", "other_shapes", "no_rows"):
         shutil.copytree(finished, folder / name)
-    (folder / "no_checkpoint" / "checkpoint.npz").unlink()
     (folder / "no_config" / "config.json").unlink()
     (folder / "damaged" / "checkpoint.npz").write_bytes(b"PK\3\4 and no more")
     shutil.copy(policy, folder / "not_a_checkpoint" / "checkpoint.npz")
@@ -185,7 +189,7 @@ def museum(collection, monkeypatch):
 
 WRONG_VALUES = dict(  # JSON lets every type through
     gamma="high", lam=None, value_epochs=1.5, bc_init="yes", value_batch=[5], cg_iters=True, start=3, value_lr=[],
-    interval=float("nan"), data=7, threads=2.5,
+    iteration_updates=float("nan"), data=7, threads=2.5,
 )  # fmt: skip
 LOG = "log/pendulum/offline/bremen/bremen0"
 ALONE = [name for name in envs.TASKS if not (HERE.parent / "examples" / "behavior" / f"{name}.npz").exists()]
@@ -200,6 +204,17 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "flag without value": (["--env"], "--env"),
     "unknown start": (["--start", "anywhere"], "anywhere"),
     "two starts": (["--use_s_t", "--use_s_0"], "--use_s"),
+    "constant and learnt": (["--learn_std", "--const_sampling"], "--const_sampling"),
+    "restart_iter": (["--restart_iter", "5"], "--resume"),
+    "interval offline": (["--interval", "5"], "--iteration_updates"),
+    "interval 0": (["--mode", "recursive", "--interval", "0"], "--interval"),
+    "interval that does not divide": (["--mode", "recursive", "--interval", "3", "--onpol_iters", "7"], "--interval"),
+    "deployments that do not divide": (
+        ["--mode", "recursive", "--deployments", "5", "--iterations", "7"],
+        "--deployments",
+    ),
+    "deployments of nothing": (["--mode", "recursive", "--n_train", "5"], "--n_train"),
+    "recursive run exists below a file": ([*PLAIN, "--mode", "recursive", "--log_dir", "text.npz/x"], "text.npz"),
     "n_train 0": ([*PLAIN, "--n_train", "0"], "--n_train"),
     "n_train negative": ([*PLAIN, "--n_train", "-5"], "--n_train"),
     "n_train a fraction": ([*PLAIN, "--n_train", "1.5"], "--n_train"),
@@ -251,7 +266,6 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "online, log_dir below a file": ([*PLAIN, "--mode", "online", "--log_dir", "text.npz/x"], "text.npz"),
     "resume missing": (["--resume", "absent"], "absent"),
     "resume a file": (["--resume", "text.npz"], "text.npz"),
-    "resume without checkpoint": (["--resume", "no_checkpoint"], "checkpoint.npz"),
     "resume without config": (["--resume", "no_config"], "config.json"),
     "resume damaged": (["--resume", "damaged"], "checkpoint.npz"),
     "resume a policy": (["--resume", "not_a_checkpoint"], "checkpoint"),
@@ -373,7 +387,7 @@ def test_offline_leaves_the_promised_files(reference, finished):
 def test_progress_has_a_row_per_iteration_and_one_for_the_clone(finished):
     rows, config = rows_of(finished), json.loads((finished / "config.json").read_text())
     assert len(rows) == config["iterations"] + 1
-    assert [int(row["updates"]) for row in rows] == [config["interval"] * i for i in range(len(rows))]
+    assert [int(row["updates"]) for row in rows] == [config["iteration_updates"] * i for i in range(len(rows))]
     always = {"imagined_return", "imagined_return_std", "real_return", "real_return_std", "model_loss"}
     always |= {"evaluation_steps", "evaluate_seconds"}
     later = {"kl", "cg_residual", "backtracks", "imagine_seconds", "improve_seconds"}
@@ -423,7 +437,7 @@ def test_closing_table(reference, finished, dataset):
     for row in (rows[0], rows[-1]):
         expected += [float(row[f"{kind}_return{end}"]) for kind in ("real", "imagined") for end in ("", "_std")]
     np.testing.assert_allclose([number(text) for text in table.groups()], expected, atol=0.51)
-    assert f"{int(rows[-1]['evaluation_steps']):,} real steps" in out
+    assert f"for training: 300, for evaluation: {int(rows[-1]['evaluation_steps']):,})" in out
 
 
 def test_policy_file_holds_the_last_policy_and_its_normaliser(finished, dataset):
@@ -590,10 +604,17 @@ def test_ctrl_c_says_how_to_resume(finished, dataset, here, no_pictures, monkeyp
     same_results(finished, here / "log/pendulum/offline/bremen/bremen0")
 
 
-def test_ctrl_c_before_the_first_checkpoint_promises_nothing(dataset, here, monkeypatch, capsys):
-    trip(monkeypatch, (bremen, "fit_dynamics"), 1, KeyboardInterrupt())
-    assert interrupted(*PENDULUM, "--data", dataset) not in (0, None)
-    assert "--resume" not in stderr_line(capsys)
+def test_ctrl_c_before_the_first_checkpoint_can_be_resumed_too(
+    finished, dataset, here, no_pictures, monkeypatch, capsys
+):
+    """From the beginning, with the numbers in config.json."""
+    with monkeypatch.context() as patch:
+        trip(patch, (bremen, "fit_dynamics"), 1, KeyboardInterrupt())
+        assert interrupted(*PENDULUM, "--data", dataset) not in (0, None)
+    folder = here / "log/pendulum/offline/bremen/bremen0"
+    assert "no checkpoint yet" in stderr_line(capsys) and [p.name for p in folder.iterdir()] == ["config.json"]
+    go("--resume", folder)
+    same_results(finished, folder)
 
 
 def test_ctrl_c_while_collecting_leaves_no_half_dataset(here, monkeypatch, capsys):
@@ -606,7 +627,7 @@ def test_ctrl_c_while_collecting_leaves_no_half_dataset(here, monkeypatch, capsy
 @pytest.mark.parametrize(
     "place, error",
     [
-        ((bremen, "imagine_paths"), bremen.Diverged("numbers are not finite")),
+        ((bremen, "imagine_paths"), FloatingPointError("numbers are not finite")),
         ((trpo, "improve"), FloatingPointError("numbers are not finite")),
     ],
     ids=["models", "policy"],
@@ -630,11 +651,144 @@ def test_divergence_keeps_the_last_good_checkpoint(
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
 def test_a_model_that_really_diverges_stops_the_run(dataset, here, capsys):
-    """No checkpoint yet, so none is promised."""
+    """No checkpoint yet, so none is promised to be kept."""
     assert run.main([*PENDULUM, "--data", str(dataset), "--model_lr", "1e30"]) == 1
     line = stderr_line(capsys)
-    assert "model_lr" in line and not re.search(r"checkpoint\.npz (and|is|are)|--resume", line)
+    assert "model_lr" in line and "no checkpoint yet" in line
     assert not list(here.rglob("checkpoint.npz"))
+
+
+# --- mode recursive -------------------------------------------------------------------------------------------------
+
+AGAIN = [*SMALL, "--env", "pendulum", "--mode", "recursive"]
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory):
+    """A folder with a finished recursive run under log/; what it said."""
+    folder, out = tmp_path_factory.mktemp("again"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.chdir(folder)
+        go(*AGAIN, "--eval_model", "--keep_policies")
+    return folder / "log/pendulum/recursive/bremen/bremen0", out.getvalue()
+
+
+def test_recursive_leaves_the_promised_files(again):
+    names = {str(p.relative_to(again[0])) for p in again[0].rglob("*") if p.is_file()}
+    policies = {f"policies/{i:04d}.npz" for i in range(4)}
+    assert names == {*PROMISED, *policies, "model.png", "deployment_1.npz", "deployment_2.npz"}
+    last = again[0] / "policies" / "0003.npz"
+    assert last.read_bytes() == (again[0] / "policy.npz").read_bytes()
+
+
+def test_recursive_counts_deployments_transitions_and_steps_apart(again):
+    """By hand: 2 deployments of 150, an update each; 25-step episodes, and 20 trajectories of 25 for the models."""
+    rows, evaluation = rows_of(again[0]), 25 * 4 + 20 * 25
+    count = lambda name: [int(row[name]) for row in rows]
+    assert count("iteration") == [0, 1, 2, 3] and count("deployment") == [1, 1, 2, 2]
+    assert count("updates") == [0, 2, 2, 4] and count("real_transitions") == [150, 150, 300, 300]
+    assert count("evaluation_steps") == [evaluation * (i + 1) for i in range(4)]
+    assert "for training: 300, for evaluation: 2,400)" in again[1]
+    table = again[1].split("imagined return")[1]
+    assert [line.split(":")[0] for line in table.splitlines() if "transitions" in line][:2] == [
+        "deployment 1", "deployment 2",
+    ]  # fmt: skip
+
+
+def test_eval_model_leaves_numbers_and_a_picture(again):
+    for row in rows_of(again[0]):
+        numbers = [float(row[k]) for k in row if k.startswith(("one_step", "path_error", "energy"))]
+        assert len(numbers) == 3 + 2 + 1 and np.isfinite(numbers).all()
+    with Image.open(again[0] / "model.png") as picture:
+        assert picture.format == "PNG" and len(set(picture.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+
+
+def test_eval_model_and_kept_policies_never_influence_training(again, here, no_pictures):
+    go(*AGAIN)
+    theta, plain = (
+        envs.read_npz(d / "policy.npz")["theta"] for d in (again[0], here / again[0].relative_to(again[0].parents[4]))
+    )
+    assert theta.tobytes() == plain.tobytes()
+
+
+def test_deployments_are_datasets(again):
+    for i in (1, 2):
+        batch, meta = envs.load_dataset(again[0] / f"deployment_{i}.npz", envs.TASKS["pendulum"])
+        assert len(batch.rew) == 150 and meta["deployment"] == i
+
+
+DEPLOYED = {  # a run has two deployments of two updates each, and about 24 renamed files
+    "before anything": ((bremen, "collect_batch"), 1),
+    "between the first data and their checkpoint": ((os, "replace"), 3),
+    "in the first clone": ((bremen, "clone_behavior"), 1),
+    "in the second deployment": ((bremen, "collect_batch"), 2),
+    "in the second models": ((bremen, "fit_dynamics"), 2),
+    "between the second data and their checkpoint": ((os, "replace"), 14),
+    "in the last update": ((trpo, "improve"), 4),
+}
+
+
+@pytest.mark.parametrize("moment", DEPLOYED)
+def test_a_recursive_run_killed_and_resumed_gives_the_same_bytes(moment, again, here, no_pictures, monkeypatch):
+    with monkeypatch.context() as patch:
+        trip(patch, *DEPLOYED[moment], Killed())
+        with pytest.raises(Killed):
+            run.main([*AGAIN, "--eval_model", "--keep_policies"])
+    (folder,) = here.glob("log/pendulum/recursive/bremen/bremen0")
+    go("--resume", folder)
+    same_results(again[0], folder)
+    for i in (1, 2):
+        name = f"deployment_{i}.npz"
+        assert (folder / name).read_bytes() == (again[0] / name).read_bytes()
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(again, here, no_pictures, monkeypatch, capsys):
+    """Status 2 and one line; once there is room again the run goes on."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for call, place in ((6, (np, "savez")), (5, (np, "savez")), (2, (np, "savez"))):
+        shutil.rmtree(here / "log", ignore_errors=True)
+        with monkeypatch.context() as patch:
+            trip(patch, place, call, full)
+            assert run.main([*AGAIN, "--eval_model", "--keep_policies"]) == 2
+        assert "No space left" in stderr_line(capsys)
+        (folder,) = here.glob("log/pendulum/recursive/bremen/bremen0")
+        assert not list(folder.glob("*.tmp"))
+        go("--resume", folder)
+        same_results(again[0], folder)
+
+
+def test_a_deployment_that_was_damaged_is_named(again, here, capsys):
+    shutil.copytree(again[0], here / "copy")
+    (here / "copy" / "deployment_1.npz").write_bytes(b"PK")
+    before = tree(here)
+    assert run.main(["--resume", "copy"]) == 2
+    assert "deployment_1.npz" in stderr_line(capsys) and tree(here) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["offline", "recursive"])
+def test_twenty_kills_at_random_moments(mode, tmp_path):
+    """SIGKILL, then --resume DIR and nothing else (or the first command again where no directory stood yet)."""
+    program = [sys.executable, str(HERE.parent / "run.py")]
+    start = [*program, "--env", "pendulum", "--preset", "smoke", "--mode", mode, "--iterations", "8", "--threads", "1"]
+    place, quiet = Path("log/pendulum") / mode / "bremen/bremen0", {"stdout": subprocess.DEVNULL}
+    for name in ("whole", "timed"):  # the first compiles and collects
+        (tmp_path / name).mkdir()
+        began = time.perf_counter()
+        subprocess.run(start, cwd=tmp_path / name, check=True, **quiet)
+        seconds = time.perf_counter() - began
+    moments, killed = np.random.default_rng(0).uniform(0.2, 1.0, 20) * seconds, 0
+    for i, moment in enumerate(moments):
+        folder = tmp_path / str(i)
+        shutil.copytree(tmp_path / "whole", folder, ignore=shutil.ignore_patterns("log"))
+        process = subprocess.Popen(start, cwd=folder, **quiet)
+        time.sleep(moment)
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        resume = [*program, "--resume", str(place)]
+        subprocess.run(resume if (folder / place).exists() else start, cwd=folder, check=True, **quiet)
+        same_results(tmp_path / "whole" / place, folder / place)
+    assert killed >= 15, "most of them while it ran"
 
 
 # --- flags ----------------------------------------------------------------------------------------------------------
@@ -645,7 +799,7 @@ def config_of(dataset, here, monkeypatch):
     """argv -> the config.json that it leaves; training itself is stopped."""
 
     def diverge(*args, **kwargs):
-        raise bremen.Diverged("enough")
+        raise FloatingPointError("enough")
 
     def f(*argv):
         shutil.rmtree(here / "log", ignore_errors=True)
@@ -666,7 +820,7 @@ def test_presets(config_of):
     table = dict(members=5, model_hidden=[1024, 1024], model_lr=1e-3, model_batch=1000, model_epochs=200)
     table |= dict(model_patience=20, validation=0.15, clone_lr=5e-4, clone_batch=256, clone_steps=300_000, gamma=0.99)
     table |= dict(policy_hidden=[200, 200], imagined_steps=50_000, cg_iters=10, cg_damping=0.1, accept_ratio=0.1)
-    table |= dict(lam=0.95, value="linear", start="initial", iterations=250, interval=25, alpha=0.0, std=0.1)
+    table |= dict(lam=0.95, value="linear", start="initial", iterations=250, iteration_updates=25, alpha=0.0, std=0.1)
     assert paper.items() >= table.items()
 
 
@@ -703,11 +857,17 @@ ORIGINAL = {
     "--use_s_0": ("start", "initial"),
     "--target_kl 0.05": ("target_kl", 0.05),
     "--alpha 0.5": ("alpha", 0.5),
-    "--interval 6": ("interval", 6),
     "--n_train 77": ("n_train", 77),
     "--bc_init": ("bc_init", True),
     "--no-bc_init": ("bc_init", False),
     "--random_seeds 5": ("seed", 5),
+    "--noise eps3": ("noise", "eps3"),
+    "--param_value": ("value", "mlp"),
+    "--pretrain_value": ("pretrain_value", True),
+    "--all_bc": ("all_bc", True),
+    "--eval_model": ("eval_model", True),
+    "--save_variables": ("keep_policies", True),
+    "--const_sampling": ("learn_std", False),
 }
 
 
@@ -715,6 +875,63 @@ def test_the_originals_flags_arrive(config_of):
     plain = config_of("--preset", "paper")
     for flag, (field, value) in ORIGINAL.items():
         assert config_of("--preset", "paper", *flag.split()) == {**plain, field: value}, flag
+
+
+def test_const_sampling_overrides_a_file(config_of, here):
+    (here / "learnt.json").write_text('{"learn_std": true}')
+    assert config_of("--param_path", "learnt.json")["learn_std"] is True
+    assert config_of("--param_path", "learnt.json", "--const_sampling")["learn_std"] is False
+
+
+KL = {"ant": 0.05, "half_cheetah": 0.1, "cheetah_run": 0.1, "hopper": 0.05, "walker2d": 0.05}
+PATH = {"ant": 250, "half_cheetah": 250, "cheetah_run": 250, "hopper": 1000, "walker2d": 1000}
+LONG = {
+    "hopper": "--n_train 2000000 --onpol_iters 2400 --interval 240",
+    "walker2d": "--n_train 2000000 --onpol_iters 800",
+}
+NAMED = "--exp_name theirs --sub_exp_name readme --param_path params.json --bc_init --random_seeds 0"
+NUMBERS = "--target_kl {} --max_path_length {} --gaussian 0.1 --const_sampling"
+COMMANDS = {  # the example commands of the original's README, its script's name replaced
+    **{
+        f"recursive {env}": f"--mode recursive --env {env} {NAMED} {NUMBERS.format(KL[env], PATH[env])} {LONG.get(env, '')}"
+        for env in KL
+    },
+    **{
+        f"offline {env} {noise}": f"--mode offline --env {env} {NAMED} {NUMBERS.format(KL[env], PATH[env])} "
+        f"--onpol_iters 250 --noise {noise}"
+        for env in KL
+        for noise in bremen.CHOICES["noise"]
+    },
+}
+DIVIDED = {"n_train": 1000, "onpol_iters": 40, "interval": 40, "max_path_length": 10}  # by these, to be quick
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_the_originals_commands_run(what, here, no_pictures, monkeypatch):
+    """Each with its sizes cut down; every value arrives in config.json."""
+    mode, env, *noise = what.split()
+    monkeypatch.setitem(envs.TASKS, env, dataclasses.replace(envs.TASKS[env], max_steps=20))
+    small = dict(n_train=300, members=2, model_hidden=[4], model_epochs=1, policy_hidden=[4], clone_steps=5, seed=9)
+    small |= dict(imagined_steps=50, iteration_updates=1, value_hidden=[4], eval_episodes=1, eval_interval_episodes=1)
+    (here / "params.json").write_text(json.dumps(small | {"iterations": 10, "bc_init": False, "learn_std": True}))
+    cut = lambda m: f"--{m[1]} {max(1, int(m[2]) // DIVIDED[m[1]])}"
+    words = re.sub(rf"--({'|'.join(DIVIDED)}) (\d+)", cut, COMMANDS[what])
+    go(*words.split())
+    config = json.loads((here / f"log/{env}/readme/theirs/theirs0/config.json").read_text())
+    wanted = small | dict(mode=mode, env=env, target_kl=KL[env], horizon=PATH[env] // 10, std=0.1, seed=0, bc_init=True)
+    wanted |= {"learn_std": False, "iterations": 6 if mode == "offline" else 10}
+    if mode == "offline":
+        wanted["noise"] = noise[0]
+    elif env in LONG:
+        wanted |= {"n_train": 2000} | ({"iterations": 60, "deployments": 10} if env == "hopper" else {"iterations": 20})
+    assert {k: config[k] for k in wanted} == wanted
+
+
+def test_the_hoppers_command_at_full_size():
+    words = COMMANDS["recursive hopper"].replace("--param_path params.json", "").split()
+    cfg = run.read_config(vars(run.parser().parse_args(words)))
+    assert (cfg.deployments, cfg.iterations, cfg.n_train, cfg.horizon) == (10, 2400, 2_000_000, 1000)
+    assert cfg.deployment_updates == 240 * cfg.iteration_updates
 
 
 def test_names_and_places_of_runs(config_of, here):
@@ -756,9 +973,12 @@ def test_every_flag_has_a_help_text(capsys):
 
 EVERYTHING = dict(
     mode="offline", env="pendulum", preset="paper", seed=3, threads=1, gradients="autograd", n_train=222,
-    noise="random", members=3, model_hidden=[6, 5], model_lr=3e-3, model_lr_last=7e-4, model_batch=99,
+    noise="random", data_dir="elsewhere", deployments=7, all_bc=True, density_std="original", pretrain_value=True,
+    eval_model=True, keep_policies=True, tensorboard=True,
+    members=3, model_hidden=[6, 5], model_lr=3e-3, model_lr_last=7e-4, model_batch=99,
     model_epochs=3, model_patience=2, validation=0.2, policy_hidden=[7], clone_lr=3e-3, clone_batch=33, clone_steps=9,
-    bc_init=False, std=0.3, learn_std=True, iterations=1, interval=3, imagined_steps=90, horizon=30, start="reset",
+    bc_init=False, std=0.3, learn_std=True, iterations=1, iteration_updates=3, imagined_steps=90, horizon=30,
+    start="reset",
     clip_states=False, member_per="path", alpha=0.25, target_kl=0.02, gamma=0.9, lam=0.8, cg_iters=4,
     cg_damping=0.2, fisher_rows=0.5, backtrack=0.7, max_backtracks=5, accept_ratio=0.05, value="linear",
     value_hidden=[4], value_epochs=2, value_batch=45, value_lr=3e-3, eval_episodes=3, eval_interval_episodes=2,
@@ -779,7 +999,7 @@ def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pict
     for name, default in FIELDS.items():
         if name != "mode":
             assert wanted[name] != (list(default) if isinstance(default, tuple) else default), name
-    assert "random start" in capsys.readouterr().out and len(rows_of(folder)) == 2
+    assert "\nstart " in capsys.readouterr().out and len(rows_of(folder)) == 2
 
 
 # --- datasets -------------------------------------------------------------------------------------------------------
@@ -857,7 +1077,7 @@ def test_n_train_is_honoured(dataset, here, no_pictures, monkeypatch, capsys):
 
 # --- online, plots, video -------------------------------------------------------------------------------------------
 
-ONLINE = "--mode online --online_steps 400 --online_envs 2 --online_horizon 50 --interval 2".split()
+ONLINE = "--mode online --online_steps 400 --online_envs 2 --online_horizon 50 --iteration_updates 2".split()
 
 
 @pytest.fixture(scope="module")
