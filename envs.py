@@ -461,19 +461,25 @@ class DataError(ValueError):
     """A file that cannot be used; the message says in one line what is wrong with it."""
 
 
-def write_npz(path, **arrays):
-    """Write an .npz whole or not at all: into a temporary file first, then renamed.  No pickles."""
-    path, arrays = Path(path), {name: np.asarray(value) for name, value in arrays.items()}
-    objects = [name for name, a in arrays.items() if a.dtype.hasobject]
-    if objects:
-        raise ValueError(f"{path}: {', '.join(objects)} could only be stored as pickles")
+def write_whole(path, write):
+    """Write a file whole or not at all: write(f) into a temporary file, then rename it."""
+    path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as f:
-            np.savez(f, **arrays)
+            write(f)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_npz(path, **arrays):
+    """Write an .npz, whole or not at all.  No pickles."""
+    arrays = {name: np.asarray(value) for name, value in arrays.items()}
+    objects = [name for name, a in arrays.items() if a.dtype.hasobject]
+    if objects:
+        raise ValueError(f"{path}: {', '.join(objects)} could only be stored as pickles")
+    write_whole(path, lambda f: np.savez(f, **arrays))
 
 
 def read_npz(path):

@@ -250,25 +250,13 @@ def load_checkpoint(path, cfg):
         raise envs.DataError(f"{path}: not a checkpoint ({type(e).__name__}: {e})") from e
 
 
-def write_bytes(path, content):
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        if temporary.exists():
-            temporary.unlink()
-        raise
-
-
 def write_csv(path, rows):
     """A line per row (a dict); the columns are those of all rows, in the order in which they first appear."""
     text = io.StringIO()
     table = csv.DictWriter(text, list(dict.fromkeys(k for row in rows for k in row)), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
+    envs.write_whole(path, lambda f: f.write(text.getvalue().encode()))
 
 
 def run_folder(cfg, opts):
@@ -296,7 +284,7 @@ def new_run(folder, cfg):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         temporary.chmod(0o755)
-        write_bytes(temporary / "config.json", (json.dumps(asdict(cfg), indent=1) + "\n").encode())
+        (temporary / "config.json").write_text(json.dumps(asdict(cfg), indent=1) + "\n")
         temporary.rename(folder)
     except OSError as e:
         raise UsageError(f"cannot write to {folder}: {e.strerror}") from e
@@ -488,7 +476,7 @@ def train(cfg, folder, records, history, progress, starts=None):
 
     starts (R, S): where episodes of the real data began; imagined returns begin there, too.
     """
-    recent, state, events = [], None, event_writer(folder) if cfg.tensorboard else None
+    recent, state, events = [], None, event_writer(cfg, folder)
     for record in records:
         stage, state = record.pop("stage"), record.pop("state")
         done, total = state.updates, cfg.iterations * cfg.iteration_updates
@@ -512,6 +500,8 @@ def train(cfg, folder, records, history, progress, starts=None):
         if not recent and stage != "online":
             save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
+    if events:
+        events.close()
     if cfg.mode != "online":
         closing_table(cfg, history, folder)
     return state
@@ -574,17 +564,21 @@ def write_results(folder, cfg, state, history, events):
         save_policy(path, bremen.policy_of(state, cfg), cfg, mode=cfg.mode, seed=cfg.seed, **last)
     if cfg.mode != "online":
         plot_run(folder / "curves.png", cfg, history)
-    for name, number in rows[-1].items() if events else ():
-        events.add_scalar(name, number, state.steps or state.updates)
+    if events:
+        for name, number in rows[-1].items():
+            events.add_scalar(name, number, state.steps or state.updates)
+        events.flush()
 
 
-def event_writer(folder):
-    """A writer of TensorBoard's event files; or UsageError where the extra is not installed."""
+def event_writer(cfg, folder=None):
+    """A writer of TensorBoard's event files, if they are wanted; or UsageError where the extra is not installed."""
+    if not cfg.tensorboard:
+        return None
     try:
         from tensorboardX import SummaryWriter
     except ImportError as e:
         raise UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'") from e
-    return SummaryWriter(str(folder / "tensorboard"))
+    return folder and SummaryWriter(str(folder / "tensorboard"))
 
 
 def summary(returns):
@@ -759,11 +753,9 @@ def pyplot():
 
 def save_figure(fig, path):
     """Write a picture whole or not at all, and forget the figure."""
-    picture = io.BytesIO()
     try:
-        fig.savefig(picture, dpi=130, format=path.suffix[1:] or "png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, picture.getvalue())
+        envs.write_whole(path, lambda f: fig.savefig(f, dpi=130, format=path.suffix[1:] or "png"))
     except (OSError, ValueError) as e:
         raise UsageError(f"cannot write {path}: {e}") from e
     finally:
@@ -854,6 +846,7 @@ def runs(opts):
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--random_seeds {' '.join(map(str, seeds))}: different numbers of at least 0, please")
     configs = [replace(base, seed=seed) for seed in seeds]
+    event_writer(base)
     if base.mode in ("offline", "recursive", "online") and "resume" not in opts:
         for cfg in configs:
             check_new(run_folder(cfg, opts))

@@ -1,7 +1,7 @@
-"""Several offline runs as a Markdown table: `python examples/table.py log/hopper/offline/bremen/* > table.md`
+"""Runs of several seeds as a Markdown table: `python examples/table.py log/hopper/offline/bremen/* > table.md`
 
-A row per seed: dataset, clone, last policy (mean ± std over the real episodes of the closing table), imagined return,
-wall time.  Below it the interquartile mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000
+A row per seed.  Offline: dataset, clone, last policy (mean ± std over the real episodes of the closing table), imagined
+return, wall time; recursive: the first data and the last policy of each deployment.  Below it the interquartile mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000
 resamples of the seeds), as in Agarwal et al., arXiv:2108.13264.
 """
 
@@ -24,14 +24,18 @@ def read(folder):
     meta = envs.read_meta(folder, envs.read_npz(folder / "checkpoint.npz"))
     with open(folder / "progress.csv", newline="") as f:
         rows = list(csv.DictReader(f))
-    if int(rows[-1]["updates"]) != config["iterations"] * config["interval"]:
+    if int(rows[-1]["updates"]) != config["iterations"] * config["iteration_updates"]:
         raise SystemExit(f"{folder}: not finished")
     pair = lambda row, name: (float(row[name]), float(row[name + "_std"]))
-    data = meta["history"]["dataset"]
-    numbers = {"dataset": (data["mean"], data["std"]), "clone": pair(rows[0], "real_return")}
-    numbers |= {"BREMEN, last policy": pair(rows[-1], "real_return"), "imagined": pair(rows[-1], "imagined_return")}
-    seconds = [float(v or 0) for row in (*rows, meta["history"]["model"]) for k, v in row.items() if "_seconds" in k]
-    return config, numbers, sum(seconds)
+    data = meta["history"]["batches"][0]
+    numbers = {"dataset": (data["mean"], data["std"])}
+    if config["mode"] == "offline":
+        numbers |= {"clone": pair(rows[0], "real_return"), "BREMEN, last policy": pair(rows[-1], "real_return")}
+        numbers |= {"imagined": pair(rows[-1], "imagined_return")}
+    else:
+        last = {int(row["deployment"]): pair(row, "real_return") for row in rows}  # a later row of it replaces this one
+        numbers |= {f"deployment {i}": numbers for i, numbers in last.items()}
+    return config, numbers, sum(float(v or 0) for row in rows for k, v in row.items() if k.endswith("_seconds"))
 
 
 def interquartile_mean(x):
@@ -46,7 +50,8 @@ def main(folders):
     runs = sorted((read(Path(f)) for f in folders), key=lambda r: r[0]["seed"])
     config, names = runs[0][0], list(runs[0][1])
     seeds = " ".join(str(c["seed"]) for c, *_ in runs)
-    print(f"`python run.py --env {config['env']} --mode offline --preset {config['preset']} --random_seeds {seeds}`\n")
+    command = run.command(run.read_config({**config, "seed": 0, "data": "", "threads": 0}))
+    print(f"`{command} --random_seeds {seeds}`\n")
     print(f"| seed | {' | '.join(names)} | minutes |\n|---|{'---|' * (len(names) + 1)}")
     for c, numbers, seconds in runs:
         cells = " | ".join(f"{m:,.0f} ± {s:,.0f}" for m, s in numbers.values())

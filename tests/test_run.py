@@ -711,6 +711,25 @@ def test_eval_model_and_kept_policies_never_influence_training(again, here, no_p
     assert theta.tobytes() == plain.tobytes()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_shows_the_columns_of_progress(finished, dataset, here, no_pictures):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    go(*PENDULUM, "--data", dataset, "--tensorboard")
+    folder = here / "log/pendulum/offline/bremen/bremen0"
+    events = accumulator.EventAccumulator(str(folder / "tensorboard")).Reload()
+    for name in ("real_return", "imagined_return", "kl"):
+        rows = [(int(row["updates"]), float(row[name])) for row in rows_of(folder) if row[name]]
+        shown = [(event.step, event.value) for event in events.Scalars(name)]
+        np.testing.assert_allclose(shown, rows, rtol=1e-6)
+    assert untimed(folder) == untimed(finished)
+
+
+def test_tensorboard_without_its_extra(dataset, here, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert run.main([*PENDULUM, "--data", str(dataset), "--tensorboard"]) == 2
+    assert "[tensorboard]" in stderr_line(capsys) and tree(here) == {}
+
+
 def test_deployments_are_datasets(again):
     for i in (1, 2):
         batch, meta = envs.load_dataset(again[0] / f"deployment_{i}.npz", envs.TASKS["pendulum"])
