@@ -136,7 +136,7 @@ PRESETS = {
                   eval_episodes=4, eval_interval_episodes=2, online_steps=16_000, online_envs=8, **_SMALL),
     },
     "classroom": {
-        "hopper": dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.995),
+        "hopper": dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.995, iterations=24),
         "half_cheetah": _HALF, "cheetah_run": _HALF, "walker2d": _HALF, "ant": _HALF | dict(lam=0.97),
         "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
                          policy_hidden=(64, 64)),

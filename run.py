@@ -35,6 +35,7 @@ ORIGINAL_FLAGS = {
     "trpo_batch_size": "imagined_steps",
     "save_variables": "keep_policies",
 }
+FILES = "data", "data_dir", "keep_policies", "tensorboard"  # fields that concern files only
 AS = {  # flags of the original that set a field to one value
     "use_s_t": ("start", "dataset"),
     "use_s_0": ("start", "initial"),
@@ -165,7 +166,7 @@ def read_config(given, path=None):
 def command(cfg):
     """The shortest command line with these numbers, wherever its files were."""
     plain = read_config({"mode": cfg.mode, "env": cfg.env})
-    changed = {f.name: getattr(cfg, f.name) for f in fields(cfg) if getattr(cfg, f.name) != getattr(plain, f.name)}
+    changed = {k: v for k, v in asdict(cfg).items() if v != getattr(plain, k) and k not in FILES}
     flags = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in changed.items()}
     words = (f" --{'' if v else 'no-'}{k}" if isinstance(v, bool) else f" --{k} {v}" for k, v in flags.items())
     return f"python run.py --mode {cfg.mode} --env {cfg.env}" + "".join(words)
@@ -551,17 +552,20 @@ def evaluation(cfg, folder, state, starts, ends):
     return row
 
 
+ABOUT = "deployment updates real_steps real_transitions evaluation_steps real_return real_return_std".split()
+
+
 def write_results(folder, cfg, state, history, events):
     """The files of a run that a person looks at, as they stand now."""
     rows = history["rows"]
     write_csv(folder / "progress.csv", rows)
-    last = {k: rows[-1][k] for k in ("updates", "real_steps", "real_return", "real_return_std") if k in rows[-1]}
+    about = {"command": command(cfg)} | {k: rows[-1][k] for k in ABOUT if k in rows[-1]}
     paths = [folder / "policy.npz"]
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
         paths.append(folder / "policies" / f"{rows[-1]['iteration']:04d}.npz")
     for path in paths:
-        save_policy(path, bremen.policy_of(state, cfg), cfg, mode=cfg.mode, seed=cfg.seed, **last)
+        save_policy(path, bremen.policy_of(state, cfg), cfg, **about)
     if cfg.mode != "online":
         plot_run(folder / "curves.png", cfg, history)
     if events:
