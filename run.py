@@ -372,12 +372,14 @@ def default_dataset(cfg, opts):
 
 def make_dataset(cfg, opts, path):
     """Collect n_train transitions of the behaviour policy, with `noise`, into `path`."""
-    task, progress, source, sample = envs.TASKS[cfg.env], Progress(), "uniform random", None
+    task, progress, source, sample, level = envs.TASKS[cfg.env], Progress(), "uniform random", None, {}
     if cfg.noise != "random":
         source = Path(opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz"))
         if "policy" not in opts and not source.exists():
             raise UsageError(f"no behaviour policy of {cfg.env} comes along: take --policy FILE or --noise random")
-        sample = load_policy(source, task)[0].sample
+        policy, about = load_policy(source, task)
+        sample = policy.sample
+        level = {"policy_return": [about["return_mean"], about["return_std"]]} if "return_mean" in about else {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()  # better to find out now than after collecting
@@ -388,7 +390,7 @@ def make_dataset(cfg, opts, path):
     threads, rng = nets.use_threads(cfg.threads), bremen.streams(cfg.seed)["collect"]
     batch = envs.collect(task, envs.behavior(task, sample, cfg.noise), cfg.n_train, rng, threads=threads, report=show)
     progress.close()
-    save_batch(path, cfg, batch, noise=cfg.noise, policy=Path(source).name)
+    save_batch(path, cfg, batch, noise=cfg.noise, policy=Path(source).name, **level)
 
 
 def save_batch(path, cfg, batch, **meta):
@@ -399,29 +401,31 @@ def save_batch(path, cfg, batch, **meta):
 
 
 def get_dataset(cfg, opts):
-    """The dataset of an offline run; the default one is collected when it is not there yet.  -> Batch"""
+    """The dataset of an offline run; the default one is collected when it is not there yet.  -> Batch, meta"""
     path = Path(cfg.data or default_dataset(cfg, opts))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {path}")
         make_dataset(cfg, opts, path)
-    data, _ = envs.load_dataset(path, envs.TASKS[cfg.env])
+    data, meta = envs.load_dataset(path, envs.TASKS[cfg.env])
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
         raise UsageError(f"{path}: {n} transitions, --validation {cfg.validation}: none are left to train on")
-    return envs.Batch(*(column[: cfg.n_train] for column in data))
+    return envs.Batch(*(column[: cfg.n_train] for column in data)), meta
 
 
 def run_offline(cfg, opts):
     """--mode offline: Algorithm 2 on a fixed dataset."""
     folder, state, history = open_run(cfg, opts)
     try:
-        data = get_dataset(cfg, opts)
+        data, meta = get_dataset(cfg, opts)
     except BaseException:
         if "resume" not in opts:  # nothing has happened: leave nothing behind
             (folder / "config.json").unlink()
             os.removedirs(folder)
         raise
     history["batches"] = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
+    if meta.get("noise") != "pure" and "policy_return" in meta:  # of the policy at the data's core: a higher bar
+        history["policy"] = [float(x) for x in meta["policy_return"]]
     say(f"dataset: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
     progress = Progress()
     records = bremen.train_offline(cfg, data, state, **timed_parts(progress), report=progress)
@@ -608,6 +612,8 @@ def closing_table(cfg, history, folder):
     rows, batches, seconds = history["rows"], history["batches"], {}
     cell = lambda mean, std: f"{'unknown' if mean is None else f'{mean:,.0f} ± {std:5,.0f}':>18}"
     say(f"\n{'':22}{'real return':>18}{'imagined return':>18}")
+    if "policy" in history:
+        say(f"{'behaviour policy':22}{cell(*history['policy'])}")
     for i, batch in enumerate(batches, 1):
         mine = [row for row in rows if row["deployment"] == i]
         if cfg.mode == "recursive":
@@ -820,6 +826,8 @@ def plot_paths(path, cfg, state, paths):
 
 def plot_levels(ax, cfg, history):
     """Horizontal lines for what the policy is measured against, one piece per deployment."""
+    if "policy" in history:
+        ax.axhline(history["policy"][0], color="C4", ls=":", label=f"behaviour policy: {history['policy'][0]:,.0f}")
     for i, batch in enumerate(history["batches"]):
         span = (i * cfg.deployment_updates, (i + 1) * cfg.deployment_updates)
         first = next((row for row in history["rows"] if row["deployment"] == i + 1), None)

@@ -1,8 +1,9 @@
 """Runs of several seeds as a Markdown table: `python examples/table.py log/hopper/offline/bremen/* > table.md`
 
 A row per seed.  Offline: dataset, clone, last policy (mean ± std over the real episodes of the closing table), imagined
-return, wall time; recursive: the first data and the last policy of each deployment.  Below it the interquartile mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000
-resamples of the seeds), as in Agarwal et al., arXiv:2108.13264.
+return, wall time; recursive: the first data and the last policy of each deployment.  Below it the interquartile mean
+over the seeds with a 95 % bootstrap interval (percentiles of 10,000 resamples of the seeds), as in Agarwal et al.,
+arXiv:2108.13264.
 """
 
 import csv

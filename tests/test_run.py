@@ -440,6 +440,33 @@ def test_closing_table(reference, finished, dataset):
     assert f"for training: 300, for evaluation: {int(rows[-1]['evaluation_steps']):,})" in out
 
 
+def test_closing_table_and_data_name_the_policy_behind_mixed_data(here, no_pictures, monkeypatch, capsys):
+    """As its file says; pure data speak for themselves."""
+    random_policy(here / "policy.npz", "pendulum")
+    rewritten(here / "policy.npz", here / "p.npz", meta=json.dumps({
+        **envs.read_meta("policy.npz", envs.read_npz(here / "policy.npz")), "return_mean": -123.0, "return_std": 45.0,
+    }))  # fmt: skip
+    for noise in ("gaussian1", "pure"):
+        go(
+            *SMALL,
+            "--env",
+            "pendulum",
+            "--mode",
+            "collect",
+            "--noise",
+            noise,
+            "--policy",
+            "p.npz",
+            "--out",
+            f"{noise}.npz",
+        )
+        _, meta = envs.load_dataset(here / f"{noise}.npz", envs.TASKS["pendulum"])
+        assert meta["policy_return"] == [-123.0, 45.0]
+        go(*SMALL, "--env", "pendulum", "--data", f"{noise}.npz", "--exp_name", noise, "--iterations", "0")
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("behaviour policy")]
+        assert [" ".join(line.split()) for line in lines] == ["behaviour policy -123 ± 45"] * (noise != "pure")
+
+
 def test_policy_file_holds_the_last_policy_and_its_normaliser(finished, dataset):
     task = envs.TASKS["pendulum"]
     policy, meta = run.load_policy(finished / "policy.npz", task)
@@ -910,14 +937,11 @@ LONG = {
 }
 NAMED = "--exp_name theirs --sub_exp_name readme --param_path params.json --bc_init --random_seeds 0"
 NUMBERS = "--target_kl {} --max_path_length {} --gaussian 0.1 --const_sampling"
+THEIRS = {env: f"--env {env} {NAMED} {NUMBERS.format(KL[env], PATH[env])}" for env in KL}
 COMMANDS = {  # the example commands of the original's README, its script's name replaced
+    **{f"recursive {env}": f"--mode recursive {THEIRS[env]} {LONG.get(env, '')}" for env in KL},
     **{
-        f"recursive {env}": f"--mode recursive --env {env} {NAMED} {NUMBERS.format(KL[env], PATH[env])} {LONG.get(env, '')}"
-        for env in KL
-    },
-    **{
-        f"offline {env} {noise}": f"--mode offline --env {env} {NAMED} {NUMBERS.format(KL[env], PATH[env])} "
-        f"--onpol_iters 250 --noise {noise}"
+        f"offline {env} {noise}": f"--mode offline {THEIRS[env]} --onpol_iters 250 --noise {noise}"
         for env in KL
         for noise in bremen.CHOICES["noise"]
     },
@@ -1216,8 +1240,9 @@ def test_video_without_a_screen_explains_itself(here, monkeypatch, capsys):
 
 
 def test_command_repeats_the_numbers():
-    given = dict(mode="online", env="hopper", seed=3, preset="smoke", model_hidden=(8, 9), bc_init=False, data="x.npz")
+    given = dict(mode="online", env="hopper", seed=3, preset="smoke", model_hidden=(8, 9), bc_init=False)
     cfg = run.read_config(given)
-    words = run.command(cfg).split()[2:]
-    assert run.read_config(vars(run.parser().parse_args(words))) == cfg
+    for files in ({}, {"data": "x.npz", "data_dir": "d", "keep_policies": True, "tensorboard": True}):
+        words = run.command(dataclasses.replace(cfg, **files)).split()[2:]
+        assert run.read_config(vars(run.parser().parse_args(words))) == cfg
     assert run.command(run.read_config({"env": "hopper"})) == "python run.py --mode offline --env hopper"
