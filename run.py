@@ -851,6 +851,8 @@ def runs(opts):
         raise UsageError("--restart_iter: a run always goes on from its last checkpoint, with --resume DIR alone")
     if "resume" in opts and given:
         raise UsageError(f"--resume goes on with the run as it was: leave --{given[0]} away")
+    if "resume" in opts and not Path(opts["resume"], "config.json").exists():
+        raise UsageError(f"--resume {opts['resume']}: not the directory of a run, there is no config.json in it")
     base = read_config(opts, Path(opts["resume"]) / "config.json" if "resume" in opts else opts.get("param_path"))
     if "resume" in opts and base.mode not in ("offline", "recursive"):
         raise UsageError(f"--resume {opts['resume']}: only --mode offline and recursive can be resumed")
