@@ -84,7 +84,7 @@ class Config:
     value_lr: float = 1e-3  # Adam's step size
     pretrain_value: bool = False  # fit the value function to the logged episodes before the first update
     # evaluation (never influences training)
-    eval_episodes: int = 20  # real episodes for the closing table
+    eval_episodes: int = 20  # real episodes for the closing table; 100 in mode evaluate
     eval_interval_episodes: int = 5  # real episodes after each iteration, for the curve
     eval_model: bool = False  # measure after each iteration how far imagined trajectories are from real ones
     # files (never influence training)
@@ -164,6 +164,8 @@ def preset(cfg):
     tables = [PRESETS[cfg.preset]] + ([RECURSIVE[cfg.preset]] if cfg.mode == "recursive" else [])
     if cfg.mode == "online":
         tables += [{"*": _ONLINE, "ant": dict(std=0.3, target_kl=0.02)}]
+    if cfg.mode == "evaluate":
+        tables += [{"*": dict(eval_episodes=100)}]
     return {k: v for table in tables for name in ("*", cfg.env) for k, v in table.get(name, {}).items()}
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import difflib
 import inspect
 import io
 import json
@@ -52,10 +53,12 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with errors of one line."""
+    """argparse, with errors of one line, which name the flag that was perhaps meant."""
 
     def error(self, message):
-        raise UsageError(f"{message} (see --help)")
+        wrong = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
+        near = difflib.get_close_matches(wrong[1], self._option_string_actions, 1) if wrong else ()
+        raise UsageError(message + (f"; did you mean {near[0]}?" if near else " (see --help)"))
 
 
 def field_help():
@@ -193,6 +196,8 @@ def load_policy(path, task):
     """Read and check a policy of `task`.  -> nets.Policy, meta; or envs.DataError"""
     arrays = envs.read_npz(path)
     meta = envs.read_meta(path, arrays)
+    if "theta" not in arrays:
+        raise envs.DataError(f"{path}: not a policy file, it holds {', '.join(sorted(arrays))}")
     if meta.get("env") != task.name:
         raise envs.DataError(f"{path}: a policy of {meta.get('env')}, not of {task.name}")
     try:
@@ -228,9 +233,14 @@ def unpack(kind, arrays, name):
 
 
 def save_checkpoint(path, cfg, state, history):
-    """The whole state of a run and what it has reported so far, in one .npz; collected data have files of their own."""
+    """The whole state of a run and what it has reported so far, in one .npz; collected data have files of their own.
+
+    The checkpoint before it stays, as checkpoint_before.npz: a disk can damage what was written well.
+    """
     rng = {name: r.bit_generator.state for name, r in state.rng.items()}
     meta = {"config": asdict(cfg), "rng": rng, "history": history}
+    if path.exists():
+        envs.write_whole(path.with_name("checkpoint_before.npz"), lambda f: f.write(path.read_bytes()))
     envs.write_npz(path, **pack(state, "state"), meta=json.dumps(meta))
 
 
@@ -471,7 +481,12 @@ def open_run(cfg, opts):
     if "resume" not in opts:
         new_run(folder, cfg)
     elif (folder / "checkpoint.npz").exists():  # no checkpoint yet: from the beginning
-        state, history = load_checkpoint(folder / "checkpoint.npz", cfg)
+        try:
+            state, history = load_checkpoint(folder / "checkpoint.npz", cfg)
+        except envs.DataError as e:
+            before = folder / "checkpoint_before.npz"
+            hint = f"; the one before it is {before}: rename it to checkpoint.npz" if before.exists() else ""
+            raise UsageError(f"{e}{hint}") from e
     say(f"BREMEN {cfg.mode}: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}")
     return folder, state, history
 
@@ -529,6 +544,8 @@ def iteration_row(cfg, folder, state, records, history, progress, starts):
         row |= {"real_steps": state.steps}
     else:
         row |= {"real_transitions": sum(batch["transitions"] for batch in history["batches"])}
+        data = history["batches"][-1]  # the dataset, or what the last deployment brought
+        row |= {} if data["mean"] is None else {"data_return": data["mean"], "data_return_std": data["std"]}
         row |= progress.timed("evaluate", evaluation)(cfg, folder, state, starts, ends="kl" not in records[0])
         row["evaluation_steps"] += rows[-1]["evaluation_steps"] if rows else 0
         row |= {"model_loss": history["models"][-1]["model_loss"]}

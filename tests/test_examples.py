@@ -1,12 +1,14 @@
 """What stands in examples/: behaviour policies that say where they come from, and the table of results."""
 
-import json
+import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import envs
 import run
@@ -41,15 +43,60 @@ def test_behaviour_policy_does_what_it_says():
     assert abs(returns.mean() - meta["return_mean"]) < 4 * error
 
 
-def test_table_of_results(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    small = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --random_seeds 3 4"
-    assert run.main(small.split()) == 0
-    folders = [f"log/pendulum/offline/bremen/bremen{seed}" for seed in (4, 3)]
-    table = [sys.executable, str(ROOT / "examples" / "table.py"), *folders]
-    text = subprocess.run(table, capture_output=True, text=True, check=True).stdout
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with small runs of the pendulum: two seeds offline, two seeds recursive, one online.  -> Path"""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        small = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --online_steps 4000"
+        for words in ("--iterations 1 --random_seeds 3 4", "--mode recursive --random_seeds 3 4", "--mode online"):
+            assert run.main(f"{small} {words}".split()) == 0
+    return folder / "log" / "pendulum"
+
+
+def report(*words):
+    """What examples/report.py prints."""
+    program = [sys.executable, str(ROOT / "examples" / "report.py"), *map(str, words)]
+    return subprocess.run(program, capture_output=True, text=True, check=False)
+
+
+def last_row(folder):
+    """The last row of a run's progress.csv."""
+    with open(folder / "progress.csv", newline="") as f:
+        return list(csv.DictReader(f))[-1]
+
+
+def test_table_of_an_offline_experiment(finished):
+    """A row per seed in order; the cells are what progress.csv says; config.json and progress.csv are enough."""
+    folders = [finished / "offline/bremen" / f"bremen{seed}" for seed in (4, 3)]
+    text = report(*folders).stdout
     rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")]
     assert [row[0].strip() for row in rows] == ["seed", "---", "3", "4", "IQM [95 %]"]
-    history = json.loads(str(envs.read_npz(f"{folders[1]}/checkpoint.npz")["meta"]))["history"]
-    last = history["rows"][-1]
-    assert rows[2][3].split() == [f"{last['real_return']:,.0f}", "±", f"{last['real_return_std']:,.0f}"]
+    last = last_row(folders[1])
+    assert rows[2][3].split() == [f"{float(last['real_return']):,.0f}", "±", f"{float(last['real_return_std']):,.0f}"]
+    assert "--mode offline" in text and text.count("###") == 1
+
+
+def test_report_of_recursive_and_online_runs(finished, tmp_path):
+    """Two experiments, two tables, one picture; a column per deployment."""
+    picture = tmp_path / "learning.png"
+    done = report(
+        *(finished / "recursive/bremen").iterdir(), *(finished / "online/bremen").iterdir(), "--figure", picture
+    )
+    assert done.returncode == 0, done.stderr
+    tables = done.stdout.split("###")[1:]
+    assert len(tables) == 2 and "| seed | 1 | 2 | minutes |" in tables[0] and "sampled actions" in tables[1]
+    last = last_row(finished / "recursive/bremen/bremen3")
+    assert f"{float(last['real_return']):,.0f} ± " in tables[0].split("| 3 |")[1].split("|")[1]
+    with Image.open(picture) as image:
+        assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+
+
+def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
+    assert report(tmp_path).stderr.count("\n") == 1
+    shutil.copytree(finished / "offline/bremen/bremen3", tmp_path / "early")
+    lines = (tmp_path / "early/progress.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "early/progress.csv").write_text("".join(lines[:-1]))
+    done = report(tmp_path / "early")
+    assert done.returncode != 0 and "not finished" in done.stderr

@@ -38,7 +38,7 @@ SMALL = "--preset smoke --n_train 300 --imagined_steps 100 --clone_steps 20 --mo
 SMALL += "--model_hidden 8 --policy_hidden 8 --value_hidden 8".split()
 PENDULUM = [*SMALL, "--env", "pendulum", "--noise", "random"]
 FIELDS = {f.name: f.default for f in dataclasses.fields(bremen.Config)}
-PROMISED = ["checkpoint.npz", "config.json", "curves.png", "policy.npz", "progress.csv"]
+PROMISED = ["checkpoint.npz", "checkpoint_before.npz", "config.json", "curves.png", "policy.npz", "progress.csv"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -200,6 +200,8 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "unknown preset": (["--preset", "fast"], "fast"),
     "unknown flag": (["--learning_rate", "1"], "--learning_rate"),
     "abbreviated flag": (["--exp", "a"], "--exp"),
+    "flag with a hyphen": (["--target-kl", "1"], "did you mean --target_kl?"),
+    "flag with a hyphen and its value": (["--target-kl=1"], "did you mean --target_kl?"),
     "no flag at all": (["hopper"], "hopper"),
     "flag without value": (["--env"], "--env"),
     "unknown start": (["--start", "anywhere"], "anywhere"),
@@ -495,6 +497,11 @@ def test_evaluate_a_saved_policy(finished, here, capsys):
             )
 
 
+def test_evaluate_takes_a_hundred_episodes(finished, here, capsys):
+    go("--mode", "evaluate", "--env", "pendulum", "--policy", finished / "policy.npz")
+    assert len(re.findall(r"return \S+ ± +\S+ over 100 episodes", capsys.readouterr().out)) == 2
+
+
 class Terminal(io.StringIO):
     """A stream that shows progress bars."""
 
@@ -569,12 +576,16 @@ class Killed(BaseException):
     """Stands for a power cut: nobody catches it."""
 
 
-def trip(monkeypatch, place, call, error):
-    """Make the `call`-th call of the function at `place`, a (module, name), raise `error` instead."""
+def trip(monkeypatch, place, call, error, about=""):
+    """Make the `call`-th call of the function at `place`, a (module, name), raise `error` instead.
+
+    Only calls count whose last positional argument ends in `about`: the name of a file.
+    """
     original, calls = getattr(*place), []
 
     def f(*args, **kwargs):
-        calls.append(1)
+        if str(args[-1]).endswith(about):
+            calls.append(1)
         if len(calls) == call:
             raise error
         return original(*args, **kwargs)
@@ -582,21 +593,23 @@ def trip(monkeypatch, place, call, error):
     monkeypatch.setattr(*place, f)
 
 
-MOMENTS = {  # four calls of imagine_paths in all, three evaluations, about fourteen renamed files
+MOMENTS = {  # four calls of imagine_paths in all, three evaluations, four checkpoints
     "before the clone": ((bremen, "clone_behavior"), 1),
     "in the first update": ((bremen, "imagine_paths"), 1),
     "in the last update": ((bremen, "imagine_paths"), 4),
     "in an evaluation": ((envs, "evaluate"), 2),
-    "between progress.csv and policy.npz": ((os, "replace"), 4),
-    "just before a checkpoint is in its place": ((os, "replace"), 10),
-    "at the end": ((os, "replace"), 13),
+    "between progress.csv and policy.npz": ((os, "replace"), 1, "policy.npz"),
+    "just before a checkpoint is in its place": ((os, "replace"), 3, "checkpoint.npz"),
+    "between the last checkpoint but one and the last": ((os, "replace"), 4, "checkpoint.npz"),
+    "before the last checkpoint but one is copied": ((os, "replace"), 3, "checkpoint_before.npz"),
 }
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_killed_and_resumed_gives_the_same_bytes(moment, finished, dataset, here, no_pictures, monkeypatch):
     with monkeypatch.context() as patch:
-        trip(patch, *MOMENTS[moment], Killed())
+        place, call, *about = MOMENTS[moment]
+        trip(patch, place, call, Killed(), *about)
         with pytest.raises(Killed):
             run.main([*PENDULUM, "--data", str(dataset)])
     (folder,) = here.glob("log/pendulum/offline/bremen/bremen0")
@@ -763,13 +776,13 @@ def test_deployments_are_datasets(again):
         assert len(batch.rew) == 150 and meta["deployment"] == i
 
 
-DEPLOYED = {  # a run has two deployments of two updates each, and about 24 renamed files
+DEPLOYED = {  # a run has two deployments of two updates each
     "before anything": ((bremen, "collect_batch"), 1),
-    "between the first data and their checkpoint": ((os, "replace"), 3),
+    "between the first data and their checkpoint": ((os, "replace"), 1, "checkpoint.npz"),
     "in the first clone": ((bremen, "clone_behavior"), 1),
     "in the second deployment": ((bremen, "collect_batch"), 2),
     "in the second models": ((bremen, "fit_dynamics"), 2),
-    "between the second data and their checkpoint": ((os, "replace"), 14),
+    "between the second data and their checkpoint": ((os, "replace"), 5, "checkpoint.npz"),
     "in the last update": ((trpo, "improve"), 4),
 }
 
@@ -777,7 +790,8 @@ DEPLOYED = {  # a run has two deployments of two updates each, and about 24 rena
 @pytest.mark.parametrize("moment", DEPLOYED)
 def test_a_recursive_run_killed_and_resumed_gives_the_same_bytes(moment, again, here, no_pictures, monkeypatch):
     with monkeypatch.context() as patch:
-        trip(patch, *DEPLOYED[moment], Killed())
+        place, call, *about = DEPLOYED[moment]
+        trip(patch, place, call, Killed(), *about)
         with pytest.raises(Killed):
             run.main([*AGAIN, "--eval_model", "--keep_policies"])
     (folder,) = here.glob("log/pendulum/recursive/bremen/bremen0")
@@ -801,6 +815,22 @@ def test_a_full_disk_leaves_the_previous_checkpoint(again, here, no_pictures, mo
         assert not list(folder.glob("*.tmp"))
         go("--resume", folder)
         same_results(again[0], folder)
+
+
+def test_the_checkpoint_before_a_damaged_one_is_usable(finished, dataset, here, no_pictures, monkeypatch, capsys):
+    """The message names it; put in its place, it completes the run to the same bytes."""
+    with monkeypatch.context() as patch:
+        trip(patch, (bremen, "imagine_paths"), 4, Killed())
+        with pytest.raises(Killed):
+            run.main([*PENDULUM, "--data", str(dataset)])
+    folder = here / "log/pendulum/offline/bremen/bremen0"
+    (folder / "checkpoint.npz").write_bytes((folder / "checkpoint.npz").read_bytes()[:-20])
+    before = tree(here)
+    assert run.main(["--resume", str(folder)]) == 2
+    assert "checkpoint_before.npz" in stderr_line(capsys) and tree(here) == before
+    (folder / "checkpoint_before.npz").rename(folder / "checkpoint.npz")
+    go("--resume", folder)
+    same_results(finished, folder)
 
 
 def test_a_deployment_that_was_damaged_is_named(again, here, capsys):
