@@ -223,8 +223,8 @@ def _spaces(task):
 class TaskEnv(gym.Env):
     """One robot behind Gymnasium's interface; MuJoCo is stepped directly, one mj_step after another.
 
-    The time limit is added by `gymnasium.make` (TimeLimit).  Render modes: "rgb_array" and "human"; width and height
-    are in pixels (the pendulum is always drawn at 500 x 500).
+    The time limit is added by `gymnasium.make` (TimeLimit).  Render modes: "rgb_array" and "human" (which needs pygame
+    for the pendulum); width and height are in pixels.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
@@ -272,6 +272,8 @@ class TaskEnv(gym.Env):
 
     def render(self):
         """The current state as an RGB array (height, width, 3), or shown in a window (`human`)."""
+        if self.task.xml is None and self.render_mode == "rgb_array":
+            return draw_pendulum(self.state[0], *self.size)
         if self.renderer is None:
             self.renderer = self._make_renderer()
         if self.task.xml is None:
@@ -300,6 +302,21 @@ class TaskEnv(gym.Env):
         if self.renderer is not None:
             self.renderer.close()
             self.renderer = None
+
+
+def draw_pendulum(angle, width, height):
+    """A picture of the pendulum at `angle` [rad], 0 is upright, by matplotlib.  -> RGB array (height, width, 3)"""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    canvas, small = FigureCanvasAgg(Figure(figsize=(width / 100, height / 100), dpi=100)), min(width, height)
+    x, y = 1.3 * width / small, 1.3 * height / small
+    ax = canvas.figure.add_axes((0, 0, 1, 1), xlim=(-x, x), ylim=(-y, y))
+    ax.axis("off")
+    ax.plot([0, -np.sin(angle)], [0, np.cos(angle)], color="C3", lw=0.072 * small, solid_capstyle="round")
+    ax.plot(0, 0, "o", color="0.2", ms=0.03 * small)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 class TaskVectorEnv(VectorEnv):
