@@ -62,3 +62,43 @@ def test_every_command_in_the_readme_is_understood():
 def test_every_file_that_the_readme_shows_exists():
     for path in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+FLAGS = {  # every flag of the original: the test that shows what it does here
+    "env": "test_run.test_the_originals_commands_run",
+    "exp_name": "test_run.test_names_and_places_of_runs",
+    "sub_exp_name": "test_run.test_names_and_places_of_runs",
+    "param_path": "test_run.test_config_reproduces_the_run",
+    "random_seeds": "test_run.test_same_seed_same_bytes",
+    "target_kl": "test_trpo.test_a_step_goes_to_the_edge_of_the_trust_region",
+    "max_path_length": "test_bremen.test_imagined_paths_by_hand",
+    "alpha": "test_bremen.test_alpha_takes_the_divergence_from_the_clone_off_the_reward",
+    "bc_init": "test_bremen.test_the_clone_or_a_random_policy_to_begin_with",
+    "onpol_iters": "test_run.test_progress_has_a_row_per_iteration_and_one_for_the_clone",
+    "interval": "test_run.test_the_hoppers_command_at_full_size",
+    "n_train": "test_run.test_n_train_is_honoured",
+    "trpo_batch_size": "test_bremen.test_imagined_paths_by_hand",
+    "noise": "test_run.test_collect_random_actions",
+    "gaussian": "test_bremen.test_imagined_actions_have_the_policys_mean_and_its_one_sigma",
+    "const_sampling": "test_run.test_const_sampling_overrides_a_file",
+    "ensemble_model_count": "test_bremen.test_members_differ_and_one_generator_makes_the_same_ensemble_twice",
+    "param_value": "test_trpo.test_mlp_value_reduces_its_error_at_the_scale_of_a_return",
+    "save_variables": "test_run.test_recursive_leaves_the_promised_files",
+    "restore_path": "test_run.test_restore_path_goes_on_with_a_run",
+    "restart_iter": "test_run.test_bad_input_is_refused_in_one_line_and_changes_nothing",
+    "use_s_t": "test_bremen.test_paths_start_and_restart_in_logged_states",
+    "use_s_0": "test_bremen.test_paths_start_and_restart_in_logged_states",
+    "pretrain_value": "test_bremen.test_pretrain_value_is_used",
+    "all_bc": "test_bremen.test_models_see_all_data_the_clone_the_newest",
+    "eval_model": "test_run.test_eval_model_leaves_numbers_and_a_picture",
+    "video_dir": "test_run.test_video",
+}
+
+
+def test_every_flag_of_the_original_is_in_the_readme_and_has_a_test():
+    table = section("The original's command lines")
+    listed = {flag for row in re.findall(r"^\| (`--.*?) \|", table, re.M) for flag in re.findall(r"--(\w+)", row)}
+    assert listed == set(FLAGS)
+    for flag, place in FLAGS.items():
+        module, name = place.split(".")
+        assert callable(getattr(importlib.import_module(module), name)), flag

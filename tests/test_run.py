@@ -626,6 +626,17 @@ def test_resuming_a_finished_run_changes_no_result(reference, finished, tmp_path
     same_results(finished, tmp_path / "copy")
 
 
+def test_restore_path_goes_on_with_a_run(finished, dataset, here, no_pictures, monkeypatch):
+    """The original's name for --resume."""
+    with monkeypatch.context() as patch:
+        trip(patch, (bremen, "imagine_paths"), 3, Killed())
+        with pytest.raises(Killed):
+            run.main([*PENDULUM, "--data", str(dataset)])
+    folder = here / "log/pendulum/offline/bremen/bremen0"
+    go("--restore_path", folder)
+    same_results(finished, folder)
+
+
 def interrupted(*argv):
     """Exit status of a run that Ctrl-C ends."""
     try:
