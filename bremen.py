@@ -152,8 +152,8 @@ PRESETS = {
 RECURSIVE = {  # what mode recursive changes in these
     "smoke": {},
     "classroom": {
-        "*": dict(n_train=100_000, deployments=5, iterations=20, std=0.2, target_kl=0.02),
-        "pendulum": dict(n_train=10_000, model_epochs=40),
+        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01, model_epochs=6),
+        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_epochs=40),
     },
     "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
 }
