@@ -10,7 +10,7 @@ Letters in shapes: N rows, T time, B imagined paths side by side, K members, S/A
 P parameters.  theta: policy, beta: clone, phi: dynamics models.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ class Config:
     model_lr_last: float = 1e-4  # and in the last possible one; geometric in between
     model_batch: int = 64  # minibatch [rows]
     model_epochs: int = 14  # at most so many passes over the data
+    model_steps: int = 0  # but enough of them for so many gradient steps: few rows need more passes
     model_patience: int = 5  # stop after so many epochs without a better validation loss
     validation: float = 0.15  # share of the rows held out, drawn at random
     # behaviour cloning and policy
@@ -152,11 +153,12 @@ PRESETS = {
 RECURSIVE = {  # what mode recursive changes in these
     "smoke": {},
     "classroom": {
-        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01, model_epochs=6),
-        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_epochs=40),
+        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
+                  model_epochs=1, model_steps=30_000, model_patience=15),
+        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
     },
     "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
-}
+}  # fmt: skip
 
 
 def preset(cfg):
@@ -182,7 +184,7 @@ CHOICES = {
 }
 
 
-ZERO_IS_FINE = ("seed", "threads", "alpha", "iterations", "lam", "cg_damping", "max_backtracks")
+ZERO_IS_FINE = ("seed", "threads", "alpha", "iterations", "model_steps", "lam", "cg_damping", "max_backtracks")
 KINDS = {  # what a field must be, by the type of its default; NumPy's numbers are welcome too
     int: (Integral, "an integer"),
     float: (Real, "a number"),
@@ -368,6 +370,8 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     if held >= len(x):
         raise ValueError(f"fit_dynamics: {len(x)} rows, {held} of them for validation, leave none to train on")
     x, y = inputs(x)[order], outputs(delta)[order]
+    enough = -(-cfg.model_steps * cfg.model_batch // (len(x) - held))  # rounded up
+    cfg = replace(cfg, model_epochs=max(cfg.model_epochs, enough))
     rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))  # rng.spawn would hide a counter in rng
     members = [fit_member(x[held:], y[held:], x[:held], y[:held], cfg, r) for r in rngs]
     best, curve = [None] * cfg.members, []

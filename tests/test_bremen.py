@@ -611,6 +611,15 @@ def test_a_member_stops_when_patience_is_over():
     assert reports[-1]["loss"] == info["model_loss"] and reports[0]["total"] == 15
 
 
+def test_few_rows_get_more_passes_for_the_same_gradient_steps():
+    """By hand, 85 of 100 rows, 20 per step: 23 steps are 5.4 passes, 12 are fewer than the 3 that there are anyway."""
+    passes = {}
+    for steps in (0, 12, 23):
+        cfg = replace(TINY, model_epochs=3, model_steps=steps, model_patience=99, model_batch=20)
+        passes[steps] = len(bremen.fit_dynamics(system(100), cfg, rng_of())[1]["model_curve"])
+    assert passes == {0: 3, 12: 3, 23: 6}
+
+
 def test_members_differ_and_one_generator_makes_the_same_ensemble_twice():
     first, again, other = (bremen.fit_dynamics(system(), replace(TINY, members=3), rng_of(s)) for s in (0, 0, 1))
     assert same(first, again) and not same(first, other)
