@@ -117,6 +117,10 @@ class Config:
         if self.mode == "recursive" and (self.iterations % self.deployments or self.n_train < 2 * self.deployments):
             parts = f"--deployments {self.deployments}: must divide --iterations {self.iterations}"
             raise ValueError(f"{parts}, and take at least two of --n_train {self.n_train} transitions each time")
+        if self.mode == "recursive" and self.noise == "random":
+            raise ValueError(
+                "--noise random: mode recursive deploys its policy (and begins with random actions anyway)"
+            )
 
     @property
     def deployment_updates(self):
@@ -129,6 +133,7 @@ _ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015,
                value_epochs=10, iteration_updates=10)  # fmt: skip
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
 _LONG_PATHS = dict(horizon=1000)
+_HOPS = dict(n_train=600_000, std=0.3)
 _TEN = dict(n_train=2_000_000, deployments=10, iterations=800)
 # What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
 PRESETS = {
@@ -153,9 +158,11 @@ PRESETS = {
 RECURSIVE = {  # what mode recursive changes in these
     "smoke": {},
     "classroom": {
-        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
+        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01, gamma=0.998, lam=0.97,
                   model_epochs=1, model_steps=30_000, model_patience=15),
-        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
+        "hopper": _HOPS, "walker2d": _HOPS,
+        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, gamma=0.99, lam=0.95,
+                         model_steps=5000),
     },
     "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
 }  # fmt: skip
@@ -327,10 +334,10 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
 
 def collect_batch(s, cfg, rng, report=ignore):
     """n_train / deployments real transitions of the policy with its noise, at first of uniform random actions:
-    Algorithm 1, "deploy".  -> Batch, {"deployed_return": mean of its whole episodes}
+    Algorithm 1, "deploy".  `noise` may add more of it.  -> Batch, {"deployed_return": mean of its whole episodes}
     """
     task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
-    acts = envs.behavior(task, *((None, "random") if s.theta is None else (policy_of(s, cfg).sample, "pure")))
+    acts = envs.behavior(task, *((None, "random") if s.theta is None else (policy_of(s, cfg).sample, cfg.noise)))
     show = lambda rows: report({"stage": "deploy", "done": rows, "total": n})
     batch = envs.collect(task, acts, n, rng, threads=nets.use_threads(cfg.threads), report=show)
     returns, _ = envs.episode_returns(batch)

@@ -1029,6 +1029,20 @@ def test_the_first_data_are_random_the_next_the_policys(deployments):
         assert r["deployed_return"] == pytest.approx(returns.mean())
 
 
+def test_noise_is_added_to_what_is_deployed():
+    """A policy that always pushes: with eps3, about 0.4 x 0.3 + 0.2 of the actions are uniform instead."""
+    cfg = replace(AGAIN, n_train=30_000, deployments=3, std=1e-3)
+    sizes, limit = bremen.policy_net(cfg)
+    theta = bremen.new_policy(cfg, rng_of())
+    nets.layers(theta, sizes)[-1][1][:] = 9  # the bias of the last layer
+    s = bremen.State(bremen.streams(0), norm=nets.Normalizer(np.zeros(3), np.ones(3)), theta=theta)
+    share = {}
+    for noise in ("pure", "eps3"):
+        batch, _ = bremen.collect_batch(s, replace(cfg, noise=noise), rng_of())
+        share[noise] = np.mean(batch.act < 0.9 * limit)
+    assert share["pure"] == 0 and share["eps3"] == pytest.approx(0.95 * 0.32, abs=0.05)
+
+
 @pytest.mark.parametrize("all_bc", [False, True])
 def test_models_see_all_data_the_clone_the_newest(all_bc):
     seen = {"fit": [], "clone": []}
