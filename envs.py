@@ -292,7 +292,10 @@ class TaskEnv(gym.Env):
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
         width, height = self.size
-        self.sim.model.geom("floor").size[:2] = 0  # drawn without end: robots run off the 40 m of the file
+        floor = self.sim.model.geom("floor")
+        floor.size[:2] = 0  # drawn without end: robots run off the 40 m of the file
+        self.sim.model.mat_texuniform[floor.matid] = True  # squares of a size that shows how fast they run
+        self.sim.model.mat_texrepeat[floor.matid] = 0.5
         screen = self.sim.model.vis.global_  # MuJoCo's own off-screen buffer is 640 x 480
         screen.offwidth, screen.offheight = max(width, screen.offwidth), max(height, screen.offheight)
         return MujocoRenderer(self.sim.model, self.sim.datas[0], width=width, height=height, camera_name="track")

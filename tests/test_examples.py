@@ -35,6 +35,17 @@ def test_behaviour_policy_says_where_it_comes_from(env):
     assert policy.mean(obs).shape == (2, envs.TASKS[env].act_dim)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "pretrained").glob("*.npz")), ids=lambda p: p.stem)
+def test_pretrained_policy_says_what_it_cost(path):
+    """Made by the plain command of mode recursive: its deployments and transitions are those of the preset."""
+    policy, meta = run.load_policy(path, envs.TASKS[path.stem])
+    cfg = run.read_config(vars(run.parser().parse_args(meta["command"].split()[2:])))
+    assert (cfg.mode, cfg.env) == ("recursive", path.stem)
+    assert (meta["deployment"], meta["real_transitions"]) == (cfg.deployments, cfg.n_train)
+    assert meta["evaluation_steps"] > 0 and {"real_return", "real_return_std"} <= meta.keys()
+    assert np.isfinite(policy.mean(np.zeros((2, envs.TASKS[path.stem].obs_dim), np.float32))).all()
+
+
 def test_behaviour_policy_does_what_it_says():
     task = envs.TASKS["pendulum"]
     policy, meta = run.load_policy(ROOT / "examples" / "behavior" / "pendulum.npz", task)
