@@ -114,18 +114,16 @@ class Config:
             below = name in ("validation", "gamma")  # the value network predicts (1 - gamma) V
             if getattr(self, name) > 1 or (below and getattr(self, name) == 1):
                 raise ValueError(f"--{name} {getattr(self, name)}: a share, {'below' if below else 'at most'} 1")
-        if self.mode == "recursive" and (self.iterations % self.deployments or self.n_train < 2 * self.deployments):
-            parts = f"--deployments {self.deployments}: must divide --iterations {self.iterations}"
-            raise ValueError(f"{parts}, and take at least two of --n_train {self.n_train} transitions each time")
+        if self.mode == "recursive" and (self.iterations < self.deployments or self.n_train < 2 * self.deployments):
+            parts = f"--deployments {self.deployments}: at most --iterations {self.iterations}"
+            raise ValueError(f"{parts}, and at least two of --n_train {self.n_train} transitions each time")
         if self.mode == "recursive" and self.noise == "random":
-            raise ValueError(
-                "--noise random: mode recursive deploys its policy (and begins with random actions anyway)"
-            )
+            raise ValueError("--noise random: mode recursive begins with random actions, then it deploys its policy")
 
-    @property
-    def deployment_updates(self):
-        """TRPO updates before the next deployment, or in all."""
-        return self.iterations * self.iteration_updates // (self.deployments if self.mode == "recursive" else 1)
+    def updates_by(self, deployment):
+        """TRPO updates done when the time of the 1st, 2nd, ... deployment is over: all share the iterations evenly."""
+        share = deployment * self.iterations // self.deployments if self.mode == "recursive" else self.iterations
+        return share * self.iteration_updates
 
 
 _SMALL = dict(members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32), clone_steps=300)
@@ -133,7 +131,7 @@ _ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015,
                value_epochs=10, iteration_updates=10)  # fmt: skip
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
 _LONG_PATHS = dict(horizon=1000)
-_HOPS = dict(n_train=600_000, noise="pure", std=0.3, gamma=0.998, lam=0.97)
+_HOPS = dict(n_train=600_000, noise="pure", iterations=30, std=0.3, target_kl=0.005, gamma=0.996, lam=0.97)
 _TEN = dict(n_train=2_000_000, deployments=10, iterations=800)
 # What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
 PRESETS = {
@@ -297,7 +295,7 @@ def train_offline(
         s = s._replace(beta=beta, theta=theta, critic=critic)
         yield {"stage": "clone", "state": s, **info}
     starts = start_states(data, cfg)
-    while s.updates < s.deployments * cfg.deployment_updates:  # imagine, improve: one trust region after another
+    while s.updates < cfg.updates_by(s.deployments):  # imagine, improve: one trust region after another
         paths, info = imagine(s, starts, cfg, s.rng["imagine"])
         theta, critic, more = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), cfg, s.rng["imagine"])
         s = s._replace(theta=theta, critic=critic, updates=s.updates + 1)
@@ -314,7 +312,7 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
     deploy, batches = deploy or collect_batch, list(batches)
     s = state or State(streams(cfg.seed), deployments=0)
     while True:
-        if s.updates == s.deployments * cfg.deployment_updates:  # deploy the policy: collect real transitions
+        if s.updates == cfg.updates_by(s.deployments):  # deploy the policy: collect real transitions
             if s.deployments == cfg.deployments:
                 return
             batch, info = deploy(s, cfg, s.rng["collect"], report)

@@ -560,7 +560,7 @@ def evaluation(cfg, folder, state, starts, ends):
     There are more episodes at both `ends` of a deployment: they stand in the closing table.
     """
     policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
-    ends = ends or state.updates == state.deployments * cfg.deployment_updates
+    ends = ends or state.updates == cfg.updates_by(state.deployments)
     episodes = cfg.eval_episodes if ends else cfg.eval_interval_episodes
     real, steps = envs.evaluate(envs.TASKS[cfg.env], policy.mean, episodes, rng, nets.workers())
     dreamt = bremen.imagined_returns(state, starts, cfg, rng)
@@ -839,7 +839,7 @@ def plot_levels(ax, cfg, history):
     if "policy" in history:
         ax.axhline(history["policy"][0], color="C4", ls=":", label=f"behaviour policy: {history['policy'][0]:,.0f}")
     for i, batch in enumerate(history["batches"]):
-        span = (i * cfg.deployment_updates, (i + 1) * cfg.deployment_updates)
+        span = cfg.updates_by(i) if i else 0, cfg.updates_by(i + 1)
         first = next((row for row in history["rows"] if row["deployment"] == i + 1), None)
         levels = [("dataset" if cfg.mode == "offline" else "data of the deployment", batch["mean"], "0.35", ":")]
         levels += [("clone" if cfg.bc_init else "start", first and first["real_return"], "C2", "-.")]

@@ -1043,6 +1043,16 @@ def test_noise_is_added_to_what_is_deployed():
     assert share["pure"] == 0 and share["eps3"] == pytest.approx(0.95 * 0.32, abs=0.05)
 
 
+def test_deployments_share_the_iterations_evenly():
+    """By hand: 7 iterations of 2 updates over 3 deployments."""
+    cfg = replace(AGAIN, iterations=7)
+    assert [cfg.updates_by(i) for i in range(4)] == [0, 4, 8, 14]
+    assert replace(cfg, mode="offline").updates_by(1) == 14
+    records = list(bremen.train_recursive(replace(cfg, n_train=660)))
+    at = [r["state"].updates for r in records if r["stage"] == "deploy"]
+    assert at == [0, 4, 8] and records[-1]["state"].updates == 14
+
+
 @pytest.mark.parametrize("all_bc", [False, True])
 def test_models_see_all_data_the_clone_the_newest(all_bc):
     seen = {"fit": [], "clone": []}

@@ -211,8 +211,8 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "interval offline": (["--interval", "5"], "--iteration_updates"),
     "interval 0": (["--mode", "recursive", "--interval", "0"], "--interval"),
     "interval that does not divide": (["--mode", "recursive", "--interval", "3", "--onpol_iters", "7"], "--interval"),
-    "deployments that do not divide": (
-        ["--mode", "recursive", "--deployments", "5", "--iterations", "7"],
+    "more deployments than iterations": (
+        ["--mode", "recursive", "--deployments", "8", "--iterations", "7"],
         "--deployments",
     ),
     "recursive, but never deployed": (["--mode", "recursive", "--noise", "random"], "--noise random"),
@@ -1016,7 +1016,8 @@ def test_the_hoppers_command_at_full_size():
     words = COMMANDS["recursive hopper"].replace("--param_path params.json", "").split()
     cfg = run.read_config(vars(run.parser().parse_args(words)))
     assert (cfg.deployments, cfg.iterations, cfg.n_train, cfg.horizon) == (10, 2400, 2_000_000, 1000)
-    assert cfg.deployment_updates == 240 * cfg.iteration_updates
+    assert cfg.updates_by(1) == 240 * cfg.iteration_updates
+    assert cfg.updates_by(10) == 2400 * cfg.iteration_updates
 
 
 def test_names_and_places_of_runs(config_of, here):
