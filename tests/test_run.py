@@ -996,7 +996,8 @@ def test_the_originals_commands_run(what, here, no_pictures, monkeypatch):
     """Each with its sizes cut down; every value arrives in config.json."""
     mode, env, *noise = what.split()
     monkeypatch.setitem(envs.TASKS, env, dataclasses.replace(envs.TASKS[env], max_steps=20))
-    small = dict(n_train=300, members=2, model_hidden=[4], model_epochs=1, policy_hidden=[4], clone_steps=5, seed=9)
+    small = dict(n_train=300, members=2, model_hidden=[4], model_epochs=1, model_steps=0, policy_hidden=[4])
+    small |= dict(clone_steps=5, seed=9)
     small |= dict(imagined_steps=50, iteration_updates=1, value_hidden=[4], eval_episodes=1, eval_interval_episodes=1)
     (here / "params.json").write_text(json.dumps(small | {"iterations": 10, "bc_init": False, "learn_std": True}))
     cut = lambda m: f"--{m[1]} {max(1, int(m[2]) // DIVIDED[m[1]])}"
