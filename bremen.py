@@ -122,8 +122,8 @@ class Config:
 
     def updates_by(self, deployment):
         """TRPO updates done when the time of the 1st, 2nd, ... deployment is over: all share the iterations evenly."""
-        share = deployment * self.iterations // self.deployments if self.mode == "recursive" else self.iterations
-        return share * self.iteration_updates
+        parts = self.deployments if self.mode == "recursive" else 1  # a fixed dataset is one deployment
+        return deployment * self.iterations // parts * self.iteration_updates
 
 
 _SMALL = dict(members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32), clone_steps=300)

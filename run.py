@@ -839,7 +839,7 @@ def plot_levels(ax, cfg, history):
     if "policy" in history:
         ax.axhline(history["policy"][0], color="C4", ls=":", label=f"behaviour policy: {history['policy'][0]:,.0f}")
     for i, batch in enumerate(history["batches"]):
-        span = cfg.updates_by(i) if i else 0, cfg.updates_by(i + 1)
+        span = cfg.updates_by(i), cfg.updates_by(i + 1)
         first = next((row for row in history["rows"] if row["deployment"] == i + 1), None)
         levels = [("dataset" if cfg.mode == "offline" else "data of the deployment", batch["mean"], "0.35", ":")]
         levels += [("clone" if cfg.bc_init else "start", first and first["real_return"], "C2", "-.")]
