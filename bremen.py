@@ -319,7 +319,7 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
             batches.append(batch)
             s = s._replace(deployments=s.deployments + 1, dynamics=None, beta=None, critic=None)
             yield {"stage": "deploy", "state": s, "batch": batch, **info}
-        data = envs.Batch(*map(np.concatenate, zip(*batches)))
+        data = envs.join(batches)
         newest = data if cfg.all_bc else batches[-1]  # whose policy is to be cloned
         for record in train_offline(cfg, data, s, newest=newest, report=report, **parts):
             s = record["state"]

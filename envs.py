@@ -6,12 +6,15 @@ simulator here and the imagined world in bremen.py.
 Letters in shapes: B batch, N samples, T time, E episodes, S/A observation/action dimension; `...` any leading shape.
 """
 
+import hashlib
 import json
 import os
+import shutil
+import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +41,11 @@ class Batch(NamedTuple):
         """True where an episode begins.  -> (N,) bool"""
         ended = self.terminated | self.truncated
         return np.concatenate([[True], ended[:-1]])
+
+
+def join(batches):
+    """One Batch of several."""
+    return Batch(*map(np.concatenate, zip(*batches)))
 
 
 def episode_returns(batch):
@@ -409,17 +417,22 @@ def behavior(task, sample, noise):
     return (0.4, sample), (0.4, noisy), (0.2, task.random_action)
 
 
-def collect(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None):
+def collect(task, acts, n, rng, **options):
+    """n transitions of whole episodes, all in memory; see `collect_parts`.  -> Batch of n rows"""
+    return join(collect_parts(task, acts, n, rng, **options))
+
+
+def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None):
     """n transitions of whole episodes (the last one cut, marked truncated).  acts: as `behavior` returns them
 
     Each episode is acted in one way; the next to begin takes the way that is furthest behind its share.  Episodes are
     kept in the order in which they *started*: keeping them as they finish would prefer short ones.  `report` is
-    called with the number of rows so far.  -> Batch of n rows
+    called with the number of rows so far.  Generator of Batches, n rows together: memory does not grow with n
     """
     env, shares = TaskVectorEnv(task, num_envs, threads), np.array([share for share, _ in acts])
     obs, _ = env.reset(seed=[int(s) for s in rng.integers(2**31, size=num_envs)])
-    episode, columns, kept = np.arange(num_envs), [], 0
-    lengths = np.zeros(n + num_envs * (task.max_steps + 1), int)  # of every episode so far, by number
+    episode, columns, kept, given, first, t = np.arange(num_envs), [], 0, 0, 0, 0
+    lengths = np.zeros(num_envs * (2 * task.max_steps + 2), int)  # of the episodes numbered `first` and higher
     started, ended, ended_rows = np.zeros((3, len(acts)))  # episodes of each way to act
 
     def next_way():  # running episodes count as much as ended ones of their way took on average
@@ -436,23 +449,35 @@ def collect(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None
         new_obs, rew, terminated, truncated, infos = env.step(action)
         next_obs = infos.get("final_obs", new_obs)
         columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
-        lengths[episode] += 1
-        done = terminated | truncated
+        lengths[episode - first] += 1
+        done, t = terminated | truncated, t + 1
         for i in np.flatnonzero(done):
             ended[way[i]] += 1
-            ended_rows[way[i]] += lengths[episode[i]]
+            ended_rows[way[i]] += lengths[episode[i] - first]
             way[i] = next_way()
         episode[done] = episode.max() + 1 + np.arange(done.sum())
         obs = new_obs
-        if done.any() or len(columns) % 100 == 0:
+        if done.any() or t % 100 == 0:
             # usable: everything up to the oldest episode that is still running
-            kept = int(lengths[: episode.min() + 1].sum())
+            kept = given + int(lengths[: episode.min() - first + 1].sum())
             report(min(kept, n))
-    ids, *arrays = (np.concatenate(column) for column in zip(*columns))
-    order = np.argsort(ids, kind="stable")[:n]  # rows were stored in time order, so this sorts by (episode, time)
-    batch = Batch(*(a[order] for a in arrays))
+        if t % task.max_steps == 0 and kept < n:
+            part, columns = sorted_until(columns, episode.min())
+            yield part
+            given, gone, first = given + len(part.rew), episode.min() - first, episode.min()
+            lengths = np.concatenate([lengths[gone:], np.zeros(gone, int)])
+    batch, _ = sorted_until(columns, np.inf)
+    batch = Batch(*(column[: n - given] for column in batch))
     batch.truncated[-1] |= not batch.terminated[-1]
-    return batch
+    yield batch
+
+
+def sorted_until(columns, episode):
+    """Split `columns`, tuples of arrays with numbers of episodes first, at an episode.  -> Batch, the other columns"""
+    ids, *arrays = (np.concatenate(column) for column in zip(*columns))
+    order = np.argsort(ids, kind="stable")  # columns are in the order of time, so this sorts by (episode, time)
+    cut = np.count_nonzero(ids < episode)
+    return Batch(*(a[order[:cut]] for a in arrays)), [tuple(a[order[cut:]] for a in (ids, *arrays))]
 
 
 def evaluate(task, act, episodes, rng, threads=1):
@@ -503,42 +528,97 @@ def write_npz(path, **arrays):
 
 
 def read_npz(path):
-    """All arrays of an .npz; DataError if it is missing, damaged, not an .npz or holds pickles.  -> dict"""
-    path = Path(path)
+    """All arrays of an .npz; DataError if it is missing, damaged, not an .npz, or holds pickles.  -> dict
+
+    Takes little more memory than the file has bytes: a file that claims to unpack to much more is refused.
+    """
+    path, arrays = Path(path), {}
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:
-        if not zipfile.is_zipfile(path):
-            raise DataError(f"{path}: not an .npz file, or a truncated one")
-        with open(path, "rb") as f:  # opened here because np.load leaves a damaged file open
-            z = np.load(f, allow_pickle=False)
-            if isinstance(z, np.ndarray):
-                raise DataError(f"{path}: a single array, not an .npz file")
-            arrays = {name: z[name] for name in z.files}
-    except DataError:
-        raise
-    except (MemoryError, OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:
-        raise DataError(f"{path}: cannot be read ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from e
-    strangers = [name for name, a in arrays.items() if not isinstance(a, np.ndarray)]
-    if strangers:
-        raise DataError(f"{path}: {strangers[0]!r} is not an array")
+        with open(path, "rb") as f:
+            if f.read(2) != b"PK" or not zipfile.is_zipfile(f):
+                raise ValueError("not an .npz file, or a truncated one")
+        with zipfile.ZipFile(path) as z, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            content = sum(entry.file_size for entry in z.infolist())
+            if content > path.stat().st_size + 100e6:
+                raise ValueError(f"unpacks to {content / 1e6:,.0f} MB: store it without compression")
+            for entry in z.infolist():
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError("unusual compression")
+                with z.open(entry) as f:
+                    array = np.lib.format.read_array(f, allow_pickle=False)
+                    if f.read(1) or not entry.filename.endswith(".npy"):
+                        raise ValueError(f"{entry.filename!r} is not an array")
+                arrays[entry.filename.removesuffix(".npy")] = array
+    except Exception as e:  # damaged bytes fail in as many ways as there are bytes
+        raise DataError(f"{path}: cannot be read ({' '.join(str(e).split()) or type(e).__name__})") from e
     return arrays
 
 
-def save_dataset(path, batch, meta):
-    """Write a Batch and its `meta` (a dict that JSON can hold: env, noise, policy, seed, versions, returns)."""
-    write_npz(path, **batch._asdict(), meta=json.dumps(meta))
+def sha256(path):
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def load_dataset(path, task):
-    """Read and check a dataset of `task`: env, names, shapes, types, finite numbers.  -> Batch, meta; or DataError"""
+def save_dataset(path, batches, meta):
+    """Write Batches, one behind the other, as one dataset file, whole or not at all; memory is that of one Batch.
+
+    meta: where the data come from, a dict that JSON can hold; how many there are and what they return is added.
+    -> the whole meta
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile(dir=Path(path).parent)) for _ in Batch._fields]
+        n, returns, rest = 0, [], None
+        for batch in batches:
+            columns = [np.asarray(x, bool if x.dtype == bool else np.float32) for x in batch]
+            for f, x in zip(files, columns):
+                f.write(x.tobytes())
+            narrow = Batch(*(x if x.ndim == 1 else np.zeros((len(x), 0)) for x in columns))
+            narrow = join([rest, narrow]) if rest else narrow
+            more, lengths = episode_returns(narrow)
+            n, rest = n + len(batch.rew), Batch(*(x[lengths.sum() :] for x in narrow))
+            returns.extend(more)
+        numbers = {k: float(f(returns)) if len(returns) else None for k, f in RETURN_NUMBERS.items()}
+        meta = {**meta, "transitions": n, "episodes": len(returns), **numbers}
+
+        def write(f):
+            with zipfile.ZipFile(f, "w") as z:
+                for name, file, x in zip(Batch._fields, files, columns):
+                    with z.open(f"{name}.npy", "w", force_zip64=True) as out:
+                        head = {"descr": x.dtype.str, "fortran_order": False, "shape": (n, *x.shape[1:])}
+                        np.lib.format.write_array_header_1_0(out, head)
+                        file.seek(0)
+                        shutil.copyfileobj(file, out)
+                with z.open("meta.npy", "w") as out:
+                    np.lib.format.write_array(out, np.asarray(json.dumps(meta)))
+
+        write_whole(path, write)
+        return meta
+
+
+RETURN_NUMBERS = {"return_mean": np.mean, "return_std": np.std, "return_min": np.min, "return_max": np.max}
+
+
+def load_dataset(path, task=None):
+    """Read and check a dataset of `task`, or of the one that it names: names, shapes, types, finite numbers.
+
+    -> Batch, meta (dict); or DataError
+    """
     arrays = read_npz(path)
     missing = {*Batch._fields, "meta"} - arrays.keys()
     if missing:
         raise DataError(f"{path}: not a dataset, it lacks {', '.join(sorted(missing))}")
     meta = read_meta(path, arrays)
-    if meta.get("env") != task.name:
-        raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {task.name}")
+    if task is None and meta.get("env") in tuple(TASKS):  # a tuple, because anything may stand in a file
+        task = TASKS[meta["env"]]
+    if task is None or meta.get("env") != task.name:
+        raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {task.name if task else ', '.join(TASKS)}")
     n = arrays["rew"].size
     wanted = dict(obs=(n, task.obs_dim), act=(n, task.act_dim), rew=(n,), next_obs=(n, task.obs_dim))
     wanted |= dict(terminated=(n,), truncated=(n,))
@@ -549,7 +629,7 @@ def load_dataset(path, task):
             raise DataError(f"{path}: {name} is {found}, not {'bool' if kind == 'b' else 'float'} {shape}, n > 0")
         if kind == "f":
             with np.errstate(over="ignore"):
-                arrays[name] = arrays[name].astype(np.float32)
+                arrays[name] = np.ascontiguousarray(arrays[name], np.float32)
             if not np.isfinite(arrays[name]).all():
                 raise DataError(f"{path}: {name} holds NaN or infinity")
     return Batch(*(arrays[name] for name in Batch._fields)), meta

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import difflib
+import importlib.util
 import inspect
 import io
 import json
@@ -87,7 +88,8 @@ def parser():
     files.add_argument("--resume", "--restore_path", metavar="DIR", help=resume)
     files.add_argument("--restart_iter", type=int, metavar="N", help="refused: a run goes on from its last checkpoint")
     files.add_argument("--policy", metavar="FILE", help="policy.npz to collect with, evaluate or film")
-    files.add_argument("--out", metavar="FILE", help="collect: the dataset to write; plot: the picture to write")
+    files.add_argument("--out", metavar="FILE", help="collect: the dataset to write; plot, --describe: the picture")
+    files.add_argument("--describe", metavar="FILE", help="collect: tell what is in a dataset instead of making one")
     files.add_argument("--video_dir", metavar="DIR", help="video: where to put it (videos)")
     files.add_argument("--video_format", choices=("gif", "mp4"), help="video: gif, or mp4 with the extra `video`")
     files.add_argument("--runs", nargs="+", metavar="DIR", help="plot: run directories")
@@ -251,14 +253,32 @@ def load_checkpoint(path, cfg):
     if meta.get("config") != json.loads(json.dumps(asdict(cfg))):
         raise envs.DataError(f"{path}: not a checkpoint of the run that config.json beside it describes")
     try:
-        state, rng = unpack(bremen.State, arrays, "state"), bremen.streams(cfg.seed)
+        state, history, rng = unpack(bremen.State, arrays, "state"), meta["history"], bremen.streams(cfg.seed)
         for name, r in rng.items():
             r.bit_generator.state = meta["rng"][name]
-        if pack(state, "state").keys() != arrays.keys() - {"meta"}:
-            raise ValueError("other arrays than expected")
-        return state._replace(rng=rng), meta["history"]
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        like = pack(blank_state(cfg), "state")
+        for name in arrays.keys() - {"meta"}:
+            if arrays[name].shape != np.shape(like[name]) or arrays[name].dtype != np.asarray(like[name]).dtype:
+                raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
+        if not 0 <= state.updates <= cfg.updates_by(state.deployments) <= cfg.updates_by(cfg.deployments):
+            raise ValueError(f"{state.updates} updates in {state.deployments} deployments")
+        for row in history["rows"]:
+            row_text(cfg, row), row["deployment"] + row["evaluation_steps"]
+        _ = [np.array(model["model_curve"], float) + model["model_loss"] for model in history["models"]]
+        _ = [batch["transitions"] + (batch["mean"] or 0) + (batch["std"] or 0) for batch in history["batches"]]
+        return state._replace(rng=rng), history
+    except Exception as e:  # what stands in a damaged file, nobody knows
         raise envs.DataError(f"{path}: not a checkpoint ({type(e).__name__}: {e})") from e
+
+
+def blank_state(cfg):
+    """A State that has everything, to compare types and shapes with."""
+    task, rng = envs.TASKS[cfg.env], bremen.streams(cfg.seed)
+    norm, wide = (nets.Normalizer(np.zeros(n), np.zeros(n)) for n in (task.obs_dim, task.obs_dim + task.act_dim))
+    phi = np.zeros((cfg.members, nets.n_params(bremen.model_sizes(cfg))), np.float32)
+    dynamics = bremen.Dynamics(phi, wide, norm, np.zeros(task.obs_dim, np.float32), np.zeros(task.obs_dim, np.float32))
+    theta = bremen.new_policy(cfg, rng["init"])
+    return bremen.State(rng, norm, dynamics, theta, theta, trpo.new_critic(rng["init"], task.obs_dim, cfg))
 
 
 def write_csv(path, rows):
@@ -381,7 +401,7 @@ def default_dataset(cfg, opts):
 
 
 def make_dataset(cfg, opts, path):
-    """Collect n_train transitions of the behaviour policy, with `noise`, into `path`."""
+    """Collect n_train transitions of the behaviour policy, with `noise`, into `path`.  -> its meta"""
     task, progress, source, sample, level = envs.TASKS[cfg.env], Progress(), "uniform random", None, {}
     if cfg.noise != "random":
         source = Path(opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz"))
@@ -398,21 +418,37 @@ def make_dataset(cfg, opts, path):
         raise UsageError(f"cannot write {path}: {e.strerror}") from e
     show = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
     threads, rng = nets.use_threads(cfg.threads), bremen.streams(cfg.seed)["collect"]
-    batch = envs.collect(task, envs.behavior(task, sample, cfg.noise), cfg.n_train, rng, threads=threads, report=show)
+    acts = envs.behavior(task, sample, cfg.noise)
+    batches = envs.collect_parts(task, acts, cfg.n_train, rng, threads=threads, report=show)
+    meta = save_batches(path, cfg, batches, noise=cfg.noise, policy=Path(source).name, **level)
     progress.close()
-    save_batch(path, cfg, batch, noise=cfg.noise, policy=Path(source).name, **level)
+    return meta
 
 
-def save_batch(path, cfg, batch, **meta):
-    """Write a dataset; `meta` says how it was made."""
-    returns = summary(envs.episode_returns(batch)[0])
-    meta = {"env": cfg.env, "seed": cfg.seed, "versions": versions(), **meta}
-    envs.save_dataset(path, batch, meta | {"return_mean": returns["mean"], "return_std": returns["std"]})
+def save_batches(path, cfg, batches, **meta):
+    """Write a dataset; `meta` says how it was made.  -> the whole meta"""
+    return envs.save_dataset(path, batches, {"env": cfg.env, "seed": cfg.seed, "versions": versions(), **meta})
+
+
+def find_original(cfg):
+    """data/<Agent>/<noise>/data.index, where the original program wants its data, as an .npz.  -> Path or None"""
+    task = envs.TASKS[cfg.env]
+    index = Path(cfg.data_dir, task.env_id.removeprefix("bremen/").removesuffix("-v0"), cfg.noise, "data.index")
+    if not index.exists():
+        return None
+    digest = envs.sha256(index)  # it holds checksums of the data themselves
+    path = Path(cfg.data_dir, cfg.env, f"brac_{cfg.noise}_{digest[:8]}.npz")
+    if not path.exists():
+        spec = importlib.util.spec_from_file_location("import_dataset", HERE / "examples" / "import_dataset.py")
+        importer = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(importer)
+        importer.convert("brac", index, task, path, say)
+    return path
 
 
 def get_dataset(cfg, opts):
-    """The dataset of an offline run; the default one is collected when it is not there yet.  -> Batch, meta"""
-    path = Path(cfg.data or default_dataset(cfg, opts))
+    """The dataset of an offline run; the default one is collected when it is not there yet.  -> Batch, meta, Path"""
+    path = Path(cfg.data or find_original(cfg) or default_dataset(cfg, opts))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {path}")
         make_dataset(cfg, opts, path)
@@ -420,14 +456,17 @@ def get_dataset(cfg, opts):
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
         raise UsageError(f"{path}: {n} transitions, --validation {cfg.validation}: none are left to train on")
-    return envs.Batch(*(column[: cfg.n_train] for column in data)), meta
+    return envs.Batch(*(column[: cfg.n_train] for column in data)), meta, path
 
 
 def run_offline(cfg, opts):
     """--mode offline: Algorithm 2 on a fixed dataset."""
     folder, state, history = open_run(cfg, opts)
     try:
-        data, meta = get_dataset(cfg, opts)
+        data, meta, path = get_dataset(cfg, opts)
+        about = {"file": str(path), "sha256": envs.sha256(path)}
+        if about["sha256"] != history.setdefault("data", about)["sha256"]:
+            raise UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
     except BaseException:
         if "resume" not in opts:  # nothing has happened: leave nothing behind
             (folder / "config.json").unlink()
@@ -436,7 +475,9 @@ def run_offline(cfg, opts):
     history["batches"] = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
     if meta.get("noise") != "pure" and "policy_return" in meta:  # of the policy at the data's core: a higher bar
         history["policy"] = [float(x) for x in meta["policy_return"]]
-    say(f"dataset: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
+    say(f"dataset {path}: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
+    for note in meta.get("notes", ()):
+        say(f"note: {note}")
     progress = Progress()
     records = bremen.train_offline(cfg, data, state, **timed_parts(progress), report=progress)
     train(cfg, folder, records, history, progress, data.obs[data.episode_starts()])
@@ -530,7 +571,7 @@ def train(cfg, folder, records, history, progress, starts=None):
 def deployed(cfg, folder, batch, history):
     """Keep and announce what a deployment has collected.  -> first observations of its episodes (R, S)"""
     i, returns = len(history["batches"]) + 1, summary(envs.episode_returns(batch)[0])
-    save_batch(folder / f"deployment_{i}.npz", cfg, batch, deployment=i)
+    save_batches(folder / f"deployment_{i}.npz", cfg, [batch], deployment=i)
     history["batches"].append(returns | {"transitions": len(batch.rew)})
     say(f"deployment {i}: {len(batch.rew):,} transitions, return {returns['text']}")
     return batch.obs[batch.episode_starts()]
@@ -580,6 +621,9 @@ def write_results(folder, cfg, state, history, events):
     """The files of a run that a person looks at, as they stand now."""
     rows = history["rows"]
     write_csv(folder / "progress.csv", rows)
+    known = {k: history[k] for k in ("data", "policy", "batches", "rows") if k in history}
+    text = json.dumps({"command": command(cfg), "versions": versions(), **known}, indent=1)
+    envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
     about = {"command": command(cfg)} | {k: rows[-1][k] for k in ABOUT if k in rows[-1]}
     paths = [folder / "policy.npz"]
     if cfg.keep_policies:
@@ -650,13 +694,38 @@ def closing_table(cfg, history, folder):
 
 
 def run_collect(cfg, opts):
-    """--mode collect: write a dataset."""
+    """--mode collect: write a dataset, or describe one."""
+    if "describe" in opts:
+        return describe(Path(opts["describe"]), opts)
     path = Path(opts["out"]) if "out" in opts else default_dataset(cfg, opts)
     if path.exists():
         raise UsageError(f"{path} exists: name another file with --out")
-    make_dataset(cfg, opts, path)
-    data, _ = envs.load_dataset(path, envs.TASKS[cfg.env])
-    say(f"{path}: {len(data.rew):,} transitions, return {summary(envs.episode_returns(data)[0])['text']}")
+    meta = make_dataset(cfg, opts, path)
+    returns = "unknown"
+    if meta["episodes"]:
+        returns = f"{meta['return_mean']:,.0f} ± {meta['return_std']:,.0f} over {meta['episodes']:,} episodes"
+    say(f"{path}: {meta['transitions']:,} transitions, return {returns}")
+
+
+def describe(path, opts):
+    """--describe: what a dataset file holds and where it comes from, as a table and a picture."""
+    data, meta = envs.load_dataset(path)
+    returns, lengths = envs.episode_returns(data)
+    table = {k: meta.get(k, "unknown") for k in ("env", "noise", "policy", "source", "seed", "versions")}
+    if isinstance(table["versions"], dict):
+        table["versions"] = ", ".join(f"{k} {v}" for k, v in table["versions"].items())
+    table |= {"transitions": f"{len(data.rew):,}", "return": summary(returns)["text"]}
+    if len(returns):
+        table |= {"": f"from {returns.min():,.0f} to {returns.max():,.0f}"}
+        table |= {"episodes": f"{lengths.mean():,.0f} steps on average, from {lengths.min():,} to {lengths.max():,}"}
+    cut = np.count_nonzero(data.truncated & ~data.terminated)
+    table |= {"their ends": f"{np.count_nonzero(data.terminated):,} terminated, {cut:,} truncated"}
+    table |= {"SHA-256": envs.sha256(path)}
+    for name, value in [*table.items(), *(("note", note) for note in meta.get("notes", ()))]:
+        say(f"{name:12} {value}")
+    picture = Path(opts.get("out", path.with_name(f"{path.stem}_described.png")))
+    plot_dataset(picture, path.name, data, returns)
+    say(f"look at {picture}")
 
 
 def needed_policy(cfg, opts):
@@ -831,6 +900,22 @@ def plot_paths(path, cfg, state, paths):
     axes.flat[3].plot(seconds, paths["error"], color="C3")
     axes.flat[3].set(xlabel="time [s]", ylabel="distance [std]", title="mean over paths and members, whole horizon")
     fig.suptitle(f"{cfg.env}, update {state.updates}: the same first state, the same action noise")
+    save_figure(fig, path)
+
+
+def plot_dataset(path, name, data, returns):
+    """What episodes return, and in which range each coordinate of observation and action lies."""
+    fig = pyplot().figure(figsize=(11, 5), layout="constrained")
+    grid = fig.add_gridspec(1, 3, width_ratios=(2, 2 + data.obs.shape[1] / 6, 1 + data.act.shape[1] / 6))
+    hist, *axes = (fig.add_subplot(cell) for cell in grid)
+    hist.hist(returns, bins=50)
+    hist.set(xlabel="return per episode", ylabel="episodes", title=name)
+    for ax, x, title in zip(axes, (data.obs, data.act), ("observations", "actions")):
+        names = ("whislo", "q1", "med", "q3", "whishi")
+        marks = [dict(zip(names, map(float, column))) for column in np.percentile(x, (0, 5, 50, 95, 100), axis=0).T]
+        ax.bxp(marks, positions=range(x.shape[1]), showfliers=False)
+        ax.set(xlabel="coordinate", title=title)
+    axes[0].set(yscale="symlog", ylabel="lines: all; boxes: 90 %; orange: median")
     save_figure(fig, path)
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -783,6 +784,29 @@ def test_pure_and_random_are_one_way_to_act():
     assert envs.behavior(PENDULUM, sample, "random") == ((1.0, PENDULUM.random_action),)
 
 
+def test_parts_of_a_collection_are_whole_episodes_and_do_not_grow():
+    """Many parts, none larger than what runs; together the rows of a plain loop, sorted by the start of the episode."""
+    task, n = dataclasses.replace(PENDULUM, max_steps=20), 3000
+    parts = list(envs.collect_parts(task, randomly(task), n, np.random.default_rng(0), num_envs=8))
+    assert len(parts) > 10 and max(len(part.rew) for part in parts) <= 2 * 8 * 20
+    assert all((part.terminated | part.truncated)[-1] for part in parts)
+    rng = np.random.default_rng(0)
+    env = envs.TaskVectorEnv(task, 8)
+    obs, _ = env.reset(seed=[int(s) for s in rng.integers(2**31, size=8)])
+    rows, number = [], list(range(8))
+    for _ in range(n):
+        act = task.clip(task.random_action(obs, rng))
+        new, rew, _, truncated, _ = env.step(act)
+        rows += [(number[i], obs[i], act[i], rew[i]) for i in range(8)]
+        for i in np.flatnonzero(truncated):
+            number[i] = max(number) + 1
+        obs = new
+    rows = sorted(rows, key=lambda row: row[0])[:n]  # Python's sort is stable
+    whole = envs.join(parts)
+    for k, column in enumerate((whole.obs, whole.act, whole.rew), 1):
+        np.testing.assert_array_equal(column, np.array([row[k] for row in rows], np.float32))
+
+
 def test_collect_uses_the_task_it_is_given():
     short = dataclasses.replace(TASKS["pendulum"], max_steps=7)
     batch = envs.collect(short, randomly(short), 20, np.random.default_rng(0), num_envs=2)
@@ -960,7 +984,7 @@ META = {"env": "pendulum", "noise": "random", "seed": 0, "returns": [1.5, -2.0]}
 @pytest.fixture
 def dataset(tmp_path):
     path = tmp_path / "data.npz"
-    envs.save_dataset(path, small_batch(), META)
+    envs.save_dataset(path, [small_batch()], META)
     return path
 
 
@@ -969,6 +993,13 @@ def npz(**changes):
     columns = {**small_batch()._asdict(), "meta": json.dumps(META), **changes}
     file = io.BytesIO()
     np.savez(file, **{name: column for name, column in columns.items() if column is not None})
+    return file.getvalue()
+
+
+def packed(**changes):
+    """As npz, compressed."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **small_batch()._asdict() | changes, meta=json.dumps(META))
     return file.getvalue()
 
 
@@ -1004,7 +1035,8 @@ def refusal(path, monkeypatch):
 
 def test_dataset_round_trip_is_exact(dataset):
     batch, meta = envs.load_dataset(dataset, PENDULUM)
-    assert meta == META
+    returns = {"return_mean": 15.5, "return_std": 12.5, "return_min": 3.0, "return_max": 28.0}
+    assert meta == META | {"transitions": 6, "episodes": 2} | returns
     for got, stored in zip(batch, small_batch(), strict=True):
         np.testing.assert_array_equal(got, stored)
         assert got.dtype == stored.dtype
@@ -1012,9 +1044,16 @@ def test_dataset_round_trip_is_exact(dataset):
 
 def test_a_collected_batch_survives_the_round_trip(tmp_path):
     batch = random_batch("pendulum", 250, num_envs=2)
-    envs.save_dataset(tmp_path / "d.npz", batch, META)
+    envs.save_dataset(tmp_path / "d.npz", [batch], META)
     loaded, _ = envs.load_dataset(tmp_path / "d.npz", PENDULUM)
     assert [c.tobytes() for c in loaded] == [c.tobytes() for c in batch]
+
+
+def test_compressed_files_and_arrays_stored_by_columns_are_read(tmp_path):
+    (tmp_path / "d.npz").write_bytes(packed(obs=np.asfortranarray(small_batch().obs)))
+    batch, _ = envs.load_dataset(tmp_path / "d.npz")
+    np.testing.assert_array_equal(batch.obs, small_batch().obs)
+    assert all(column.flags.c_contiguous for column in batch)
 
 
 def test_float64_columns_become_float32(tmp_path):
@@ -1056,6 +1095,7 @@ BAD_FILES = {  # what is wrong: the bytes of the file, words its message must ho
     "pickled objects": (lambda: npz(obs=np.array([{}] * 6, object)), "cannot be read"),
     "damaged directory": (lambda: npz().replace(b"PK\x01\x02", b"PK\x07\x07"), ""),
     "a changed number": (lambda: npz().replace(b"\0\0\x80\x41", b"\0\0\x81\x41"), "cannot be read"),  # rew 16
+    "zeros that unpack to 200 MB": (lambda: packed(obs=np.zeros((17_000_000, 3), np.float32)), "without compression"),
     "an .npy with an .npz behind it": (lambda: npy(np.ones(3)) + npz(), ""),
     "float64 beyond float32": (lambda: npz(rew=np.full(6, 1e300)), "rew"),
     "two lines in env": (lambda: npz(meta='{"env": "hop\\nper"}'), "pendulum"),
@@ -1118,26 +1158,37 @@ def test_write_npz_refuses_objects(tmp_path):
         envs.write_npz(tmp_path / "a.npz", a=np.array([{}], object))
 
 
-@pytest.mark.parametrize("broken", ["savez", "replace"])
-def test_write_npz_is_all_or_nothing(dataset, monkeypatch, broken):
+@pytest.mark.parametrize("broken", ["savez", "copyfileobj", "replace"])
+def test_files_are_written_whole_or_not_at_all(dataset, monkeypatch, broken):
     """A disk that is full half-way, or a rename that fails: the old file stays and nothing else is left."""
     before = dataset.read_bytes()
 
-    def fail(file, *args, **kwargs):
+    def fail(*args, **kwargs):
         if broken == "savez":
-            file.write(b"half a fi")
+            args[0].write(b"half a fi")
         raise OSError("disk full")
 
-    monkeypatch.setattr(*((np, "savez") if broken == "savez" else (os, "replace")), fail)
+    monkeypatch.setattr({"savez": np, "copyfileobj": shutil, "replace": os}[broken], broken, fail)
     with pytest.raises(OSError, match="disk full"):
-        envs.save_dataset(dataset, Batch(*(column[:2] for column in small_batch())), META)
+        if broken == "savez":
+            envs.write_npz(dataset, a=np.zeros(3))
+        else:
+            envs.save_dataset(dataset, [Batch(*(column[:2] for column in small_batch()))], META)
     assert dataset.read_bytes() == before
     assert list(dataset.parent.iterdir()) == [dataset]
+
+
+def test_a_dataset_is_the_same_in_one_part_or_in_many(dataset, tmp_path):
+    parts = (Batch(*(column[i : i + 1] for column in small_batch())) for i in range(6))
+    envs.save_dataset(tmp_path / "parts.npz", parts, META)
+    assert (tmp_path / "parts.npz").read_bytes() == dataset.read_bytes()
+    with np.load(dataset, allow_pickle=False) as z:  # and NumPy reads it
+        assert all(np.array_equal(z[name], column) for name, column in small_batch()._asdict().items())
 
 
 def test_write_npz_gives_the_same_bytes_at_any_time(dataset, monkeypatch):
     """Zip archives love to store the date."""
     before = dataset.read_bytes()
     monkeypatch.setattr("time.time", lambda: 2e9)
-    envs.save_dataset(dataset, small_batch(), META)
+    envs.save_dataset(dataset, [small_batch()], META)
     assert dataset.read_bytes() == before

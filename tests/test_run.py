@@ -9,6 +9,7 @@ import contextlib
 import csv
 import dataclasses
 import errno
+import hashlib
 import io
 import json
 import os
@@ -19,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,7 @@ SMALL += "--model_hidden 8 --policy_hidden 8 --value_hidden 8".split()
 PENDULUM = [*SMALL, "--env", "pendulum", "--noise", "random"]
 FIELDS = {f.name: f.default for f in dataclasses.fields(bremen.Config)}
 PROMISED = ["checkpoint.npz", "checkpoint_before.npz", "config.json", "curves.png", "policy.npz", "progress.csv"]
+PROMISED.append("run.json")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,6 +155,7 @@ def collection(reference, tmp_path_factory):
     (folder / "truncated.npz").write_bytes(data.read_bytes()[:-99])
     np.savez(folder / "pickled.npz", obs=np.array([{}], object))
     rewritten(data, folder / "narrow.npz", obs=obs[:, :2])
+    rewritten(data, folder / "moon.npz", meta='{"env": "moon"}')
     rewritten(data, folder / "nan.npz", obs=np.where(obs > 0, np.nan, obs))
     rewritten(policy, folder / "nan_policy.npz", theta=np.full_like(envs.read_npz(policy)["theta"], np.nan))
     rewritten(policy, folder / "nan_norm.npz", norm_mean=np.full(3, np.nan))
@@ -314,6 +318,11 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "collect onto a file": ([*PENDULUM, "--mode", "collect", "--out", "text.npz"], "text.npz"),
     "collect onto a folder": ([*PENDULUM, "--mode", "collect", "--out", "data"], "data"),
     "collect below a file": ([*PENDULUM, "--mode", "collect", "--out", "text.npz/x.npz"], "text.npz"),
+    "describe what is missing": (["--mode", "collect", "--describe", "absent.npz"], "absent.npz"),
+    "describe a policy": (["--mode", "collect", "--describe", f"{LOG}/policy.npz"], "policy.npz"),
+    "describe text": (["--mode", "collect", "--describe", "text.npz"], "text.npz"),
+    "describe an unknown env": (["--mode", "collect", "--describe", "moon.npz"], "moon"),
+    "describe onto a folder": (["--mode", "collect", "--describe", "data.npz", "--out", "data"], "data"),
     "collect into /proc": ([*PENDULUM, "--mode", "collect", "--out", "/proc/data/x.npz"], "/proc/data"),
     "collect with a dataset": (
         [*PENDULUM, "--mode", "collect", "--noise", "pure", "--policy", "data.npz", "--out", "x.npz"],
@@ -371,11 +380,54 @@ def test_nothing_is_ever_unpickled(finished, here, capsys):
 
 
 def test_no_module_could_unpickle():
-    for name in ("bremen", "envs", "nets", "run", "trpo"):
-        for node in ast.walk(ast.parse((HERE.parent / f"{name}.py").read_text())):
-            assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle" and node.value.value), name
+    for path in (*HERE.parent.glob("*.py"), *(HERE.parent / "examples").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.keyword) and node.arg == "allow_pickle" and node.value.value), path
+            assert not (isinstance(node, ast.Name) and node.id in ("eval", "exec", "compile")), path
             if isinstance(node, ast.Import | ast.ImportFrom):
-                assert not {"pickle", "joblib", "dill"} & {a.name for a in node.names}, name
+                names = {a.name for a in node.names} | {getattr(node, "module", None)}
+                assert not {"pickle", "joblib", "dill", "marshal", "shelve"} & names, path
+
+
+# --- datasets -------------------------------------------------------------------------------------------------------
+
+
+def test_describe_a_dataset(dataset, here, capsys):
+    go("--mode", "collect", "--describe", dataset, "--out", "d.png")
+    out, batch = capsys.readouterr().out, envs.load_dataset(dataset)[0]
+    table = dict(line.split(maxsplit=1) for line in out.splitlines() if line[0] != " ")
+    returns, lengths = envs.episode_returns(batch)
+    assert (table["env"], table["noise"], table["transitions"]) == ("pendulum", "random", "300")
+    assert table["return"] == f"{returns.mean():,.0f} ± {returns.std():,.0f} over {len(returns)} episodes"
+    assert f"from {returns.min():,.0f} to {returns.max():,.0f}" in out
+    assert table["episodes"] == "25 steps on average, from 25 to 25" and len(lengths) == 12
+    assert table["SHA-256"] == hashlib.sha256(dataset.read_bytes()).hexdigest()
+    assert f"numpy {np.__version__}" in table["versions"]
+    with Image.open("d.png") as picture:
+        assert picture.size[0] > 1000
+
+
+def test_a_run_names_its_data_and_refuses_others_when_it_goes_on(finished, dataset, here, no_pictures, capsys):
+    known = json.loads((finished / "run.json").read_text())
+    assert known["data"]["sha256"] == hashlib.sha256(dataset.read_bytes()).hexdigest()
+    assert known["command"].startswith("python run.py --mode offline --env pendulum") and "numpy" in known["versions"]
+    texts = [{k: "" if v is None else str(v) for k, v in row.items()} for row in known["rows"]]
+    assert texts == [{k: v for k, v in row.items() if v} for row in rows_of(finished)]
+    (here / "data.npz").write_bytes(dataset.read_bytes())
+    go(*PENDULUM, "--data", "data.npz")
+    rewritten(dataset, here / "data.npz", rew=np.zeros(300, np.float32))
+    capsys.readouterr()
+    assert run.main(["--resume", LOG]) == 2
+    assert "data.npz" in (line := stderr_line(capsys)) and "SHA-256" in line
+
+
+def test_a_large_collection_takes_little_memory(here):
+    """300,000 transitions of the pendulum are 10 MB on the disk; tracemalloc counts NumPy's arrays."""
+    tracemalloc.start()
+    go(*SMALL, "--env", "pendulum", "--mode", "collect", "--noise", "random", "--n_train", "300000", "--out", "d.npz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (here / "d.npz").stat().st_size > 9e6 and peak < 6e6
 
 
 # --- what an offline run leaves -------------------------------------------------------------------------------------
@@ -670,7 +722,7 @@ def test_ctrl_c_before_the_first_checkpoint_can_be_resumed_too(
 
 
 def test_ctrl_c_while_collecting_leaves_no_half_dataset(here, monkeypatch, capsys):
-    trip(monkeypatch, (envs, "collect"), 1, KeyboardInterrupt())
+    trip(monkeypatch, (envs, "sorted_until"), 1, KeyboardInterrupt())
     assert interrupted(*PENDULUM, "--mode", "collect", "--out", "new.npz") not in (0, None)
     assert "--resume" not in stderr_line(capsys)
     assert tree(here) == {}
