@@ -509,7 +509,7 @@ class DataError(ValueError):
 def write_whole(path, write):
     """Write a file whole or not at all: write(f) into a temporary file, then rename it."""
     path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two runs may want the same file
     try:
         with open(temporary, "wb") as f:
             write(f)

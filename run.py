@@ -170,8 +170,8 @@ def read_config(given, path=None):
 
 def command(cfg):
     """The shortest command line with these numbers, wherever its files were."""
-    plain = read_config({"mode": cfg.mode, "env": cfg.env})
-    changed = {k: v for k, v in asdict(cfg).items() if v != getattr(plain, k) and k not in FILES}
+    plain = asdict(read_config({"mode": cfg.mode, "env": cfg.env, "preset": cfg.preset})) | {"preset": "classroom"}
+    changed = {k: v for k, v in asdict(cfg).items() if v != plain[k] and k not in FILES}
     flags = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in changed.items()}
     words = (f" --{'' if v else 'no-'}{k}" if isinstance(v, bool) else f" --{k} {v}" for k, v in flags.items())
     return f"python run.py --mode {cfg.mode} --env {cfg.env}" + "".join(words)

@@ -1,10 +1,10 @@
 """Tables and a figure of finished runs: `python examples/report.py RUN [RUN ...] > report.md`
 
-RUN is a run directory, or any folder that holds its config.json and progress.csv.  Runs that differ in nothing but
-the seed make one table, with a row per seed.  Offline: dataset, clone, last policy, imagined return; recursive: the
-last policy of each deployment (mean ± std over the real episodes at its end); online: the last row.  Below it the
-interquartile mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000 resamples of the seeds), as
-in Agarwal et al., arXiv:2108.13264.
+RUN is a run directory (config.json and progress.csv of it are enough), or a folder of many.  Runs that differ in
+nothing but the seed make one table, with a row per seed.  Offline: dataset, clone, last policy, imagined return;
+recursive: the last policy of each deployment (mean ± std over the real episodes at its end); online: the last row.
+Below it the interquartile mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000 resamples of the
+seeds), as in Agarwal et al., arXiv:2108.13264.
 
 With `--figure FILE` also a picture: return against deployments and against real transitions, a column per
 environment, of recursive and online runs.  An update of online TRPO is a deployment: its new policy goes to the robot.
@@ -31,16 +31,35 @@ def read(folder):
         config = json.loads((folder / "config.json").read_text())
         with open(folder / "progress.csv", newline="") as f:
             rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
-        done, total = rows[-1]["updates"], config["iterations"] * config["iteration_updates"]
-        if config["mode"] == "online":
-            done, total = rows[-1]["real_steps"], config["online_steps"]
+        if left := left_of(config, rows):
+            raise ValueError(f"not finished, {left:.0f} to come")
     except (OSError, ValueError, KeyError, IndexError) as e:
-        raise SystemExit(f"{folder}: not the directory of a run ({type(e).__name__}: {e})") from e
-    if done < total:
-        raise SystemExit(f"{folder}: not finished, {done:.0f} of {total}")
+        raise SystemExit(f"{folder}: not the directory of a finished run ({type(e).__name__}: {e})") from e
     # thread counts and paths do not make another experiment
     same = {**config, "seed": 0, "data": "", "data_dir": "", "threads": 0}
     return json.dumps(same, sort_keys=True), config, rows
+
+
+def left_of(config, rows):
+    """Updates, or steps of mode online, that are still to come."""
+    if config["mode"] == "online":
+        return max(0, config["online_steps"] - rows[-1]["real_steps"])
+    return config["iterations"] * config["iteration_updates"] - rows[-1]["updates"]
+
+
+def unfinished(folder):
+    """Whether there is not a finished run in this folder."""
+    try:
+        return read(folder) is None
+    except SystemExit:
+        return True
+
+
+def found(folders):
+    """The run directories that these folders are, or hold."""
+    for folder in map(Path, folders):
+        inside = sorted(path.parent for path in folder.rglob("config.json"))
+        yield from inside or [folder]
 
 
 def method(config):
@@ -132,7 +151,7 @@ def main(argv=None):
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--figure", metavar="FILE", help="the picture to write, of recursive and online runs")
     opts, groups = parser.parse_args(argv), {}
-    for folder in opts.runs:
+    for folder in found(opts.runs):
         key, config, rows = read(folder)
         groups.setdefault(key, []).append((config, rows))
     experiments = [sorted(runs, key=lambda r: r[0]["seed"]) for runs in groups.values()]
