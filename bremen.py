@@ -131,7 +131,8 @@ _ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015,
                value_epochs=10, iteration_updates=10)  # fmt: skip
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
 _LONG_PATHS = dict(horizon=1000)
-_HOPS = dict(n_train=600_000, noise="pure", iterations=30, std=0.3, target_kl=0.005, gamma=0.996, lam=0.97)
+_HOPS = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
+             model_steps=15_000)  # fmt: skip
 _TEN = dict(n_train=2_000_000, deployments=10, iterations=800)
 # What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
 PRESETS = {
@@ -158,7 +159,8 @@ RECURSIVE = {  # what mode recursive changes in these
     "classroom": {
         "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
                   model_epochs=1, model_steps=30_000, model_patience=15),
-        "hopper": _HOPS, "walker2d": _HOPS,
+        "hopper": _HOPS | dict(gamma=0.997, lam=0.97),
+        "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256)),
         "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
     },
     "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
