@@ -1,0 +1,34 @@
+"""Plausible wrong answers to ex03."""
+
+import numpy as np
+
+import bremen
+import nets
+
+
+def of_the_state(obs, next_obs):
+    scale = nets.Normalizer.fit(obs).scale
+    delta = next_obs - obs
+    return (delta - delta.mean(axis=0)) / scale, delta.mean(axis=0), scale
+
+
+def not_a_difference(obs, next_obs):
+    norm = nets.Normalizer.fit(next_obs)
+    return norm(next_obs), norm.mean, norm.scale
+
+
+def without_the_mean(dynamics, obs, act, member, cfg):
+    return bremen.predict(dynamics, obs, act, member, cfg) - dynamics.delta.mean
+
+
+def raw_inputs(dynamics, obs, act, member, cfg):
+    nothing = nets.Normalizer(np.zeros(len(dynamics.inputs.mean)), np.ones(len(dynamics.inputs.mean)))
+    return bremen.predict(dynamics._replace(inputs=nothing), obs, act, member, cfg)
+
+
+WRONG = {
+    "differences divided by the spread of the states": dict(targets=of_the_state),
+    "next_obs itself is the target": dict(targets=not_a_difference),
+    "the mean difference is not added again": dict(predict=without_the_mean),
+    "the inputs are not normalised": dict(predict=raw_inputs),
+}

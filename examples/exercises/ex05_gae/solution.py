@@ -1,0 +1,5 @@
+"""The project's own estimator."""
+
+from trpo import gae
+
+__all__ = ["gae"]

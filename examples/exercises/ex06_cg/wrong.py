@@ -1,0 +1,26 @@
+"""Plausible wrong answers to ex06."""
+
+import numpy as np
+
+
+def _descend(product, b, iters, tol, conjugate=True, alias=False, absolute=False):
+    x, r = np.zeros(len(b)), np.array(b, np.float64)
+    p, rr = r if alias else r.copy(), r @ r
+    bb = rr
+    for _ in range(iters):
+        if rr <= tol * tol * (1.0 if absolute else bb):
+            break
+        z = product(p)
+        step = rr / (p @ z) if conjugate else rr / (r @ z)
+        x += step * p
+        r -= step * z
+        rr, before = r @ r, rr
+        p = r + (rr / before) * p if conjugate else r.copy()
+    return x, float(np.sqrt(rr / bb)) if bb else 0.0
+
+
+WRONG = {
+    "p and r are one array": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, alias=True),
+    "steepest descent": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, conjugate=False),
+    "an absolute tolerance": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, absolute=True),
+}

@@ -1,0 +1,30 @@
+"""What a right answer to ex09 does; `python check.py` tries todo.py."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import judge
+import seams
+
+
+def check(imagine):
+    """Each imagined step is taken apart: where it began, who predicted, how it went on."""
+    s, starts = seams.world()
+    paths, info = imagine(s, starts, seams.HOPPER, np.random.default_rng(0))
+    seams.check_paths(paths, s, starts, seams.HOPPER)
+    member = seams.who(s, paths, seams.HOPPER)
+    assert (member == member[:, :1]).all(), "at each step one member must predict for all paths"
+    assert len(np.unique(member)) == 3, "over 40 steps every one of the 3 members must have its turn"
+    assert (member[1:, 0] != member[:-1, 0]).sum() > 10, "the member must be drawn anew at each step"
+    judge.close(info["imagined_reward"], np.mean(paths.rew), "imagined_reward must be the mean of rew", 1e-4)
+    other, _ = imagine(s, starts, seams.HOPPER, np.random.default_rng(1))
+    assert not np.array_equal(other.act, paths.act), "another rng must imagine other paths: draw everything from rng"
+    again, _ = imagine(s, starts, seams.HOPPER, np.random.default_rng(0))
+    assert np.array_equal(again.act, paths.act), "the same rng must imagine the same paths: draw everything from rng"
+
+
+if __name__ == "__main__":
+    judge.main(check, __file__)

@@ -1,0 +1,41 @@
+"""Plausible wrong answers to ex09."""
+
+from dataclasses import replace
+
+import numpy as np
+
+import bremen
+import envs
+import trpo
+
+
+def member_per_path(s, starts, cfg, rng):
+    return bremen.imagine_paths(s, starts, replace(cfg, member_per="path"), rng)
+
+
+def clipped_actions(s, starts, cfg, rng):
+    paths, info = bremen.imagine_paths(s, starts, cfg, rng)
+    return paths._replace(act=envs.TASKS[cfg.env].clip(paths.act)), info
+
+
+def goes_on_where_it_fell(s, starts, cfg, rng):
+    task, T = envs.TASKS[cfg.env], cfg.horizon
+    obs, rows = starts[rng.integers(len(starts), size=cfg.imagined_steps // T)], []
+    for _ in range(T):
+        act, k = bremen.policy_of(s, cfg).sample(obs, rng), rng.integers(len(s.dynamics.phi))
+        next_obs = bremen.predict(s.dynamics, obs, task.clip(act), k, cfg)
+        next_obs = np.clip(next_obs, s.dynamics.lowest, s.dynamics.highest)
+        rows.append((obs, act, task.reward(obs, task.clip(act), next_obs), next_obs, ~task.healthy(next_obs)))
+        obs = next_obs
+    *columns, terminated = (np.stack(column) for column in zip(*rows))
+    truncated = np.zeros_like(terminated)
+    truncated[-1] = ~terminated[-1]
+    paths = trpo.Paths(*columns, terminated, truncated, bremen.time_of(terminated))
+    return paths, {"imagined_reward": float(np.mean(paths.rew))}
+
+
+WRONG = {
+    "a member for each path": member_per_path,
+    "actions are stored clipped: their likelihood is that of others": clipped_actions,
+    "a fallen path goes on where it fell": goes_on_where_it_fell,
+}

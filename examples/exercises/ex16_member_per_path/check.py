@@ -1,0 +1,29 @@
+"""What a right answer to ex16 does; `python check.py` tries todo.py."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import judge
+import seams
+
+
+def check(imagine):
+    """Each imagined step is taken apart: who predicted it must not change along a path."""
+    s, starts = seams.world()
+    paths, info = imagine(s, starts, seams.HOPPER, np.random.default_rng(0))
+    seams.check_paths(paths, s, starts, seams.HOPPER)
+    member = seams.who(s, paths, seams.HOPPER)
+    assert (member == member[:1]).all(), "a path must keep its member from its first step to its last"
+    counts = np.bincount(member[0], minlength=3)
+    assert counts.min() >= 2, (
+        f"10 paths, 3 members: each should have about its share, not {', '.join(map(str, counts))}"
+    )
+    judge.close(info["imagined_reward"], np.mean(paths.rew), "imagined_reward must be the mean of rew", 1e-4)
+    seams.first_update(imagine=imagine)
+
+
+if __name__ == "__main__":
+    judge.main(check, __file__)

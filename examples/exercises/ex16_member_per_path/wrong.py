@@ -1,0 +1,25 @@
+"""Plausible wrong answers to ex16."""
+
+import bremen
+
+
+def per_step(s, starts, cfg, rng):
+    return bremen.imagine_paths(s, starts, cfg, rng)
+
+
+def one_for_all(s, starts, cfg, rng):
+    k = rng.integers(len(s.dynamics.phi))
+    alone = s._replace(dynamics=s.dynamics._replace(phi=s.dynamics.phi[k : k + 1]))
+    return bremen.imagine_paths(alone, starts, cfg, rng)
+
+
+def mean_of_members(s, starts, cfg, rng):
+    together = s._replace(dynamics=s.dynamics._replace(phi=s.dynamics.phi.mean(axis=0, keepdims=True)))
+    return bremen.imagine_paths(together, starts, cfg, rng)
+
+
+WRONG = {
+    "one member per step": per_step,
+    "one member for all paths": one_for_all,
+    "a network of mean weights": mean_of_members,
+}

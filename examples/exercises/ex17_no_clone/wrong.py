@@ -1,0 +1,28 @@
+"""Plausible wrong answers to ex17."""
+
+import numpy as np
+
+import bremen
+import nets
+
+
+def still_a_clone(data, norm, cfg, rng, report=bremen.ignore):
+    return bremen.clone_behavior(data, norm, cfg, rng, report)
+
+
+def all_zeros(data, norm, cfg, rng, report=None):
+    beta = np.zeros(nets.n_params(bremen.policy_net(cfg)[0]) + 1, np.float32)
+    beta[-1] = np.log(cfg.std * bremen.policy_net(cfg)[1])
+    return beta, {"clone_loss": float(np.mean(data.act**2) / 2)}
+
+
+def wide(data, norm, cfg, rng, report=None):
+    sizes, _ = bremen.policy_net(cfg)
+    return np.concatenate([nets.init_mlp(rng, sizes, 0.01), np.zeros(1, np.float32)]), {"clone_loss": np.nan}
+
+
+WRONG = {
+    "the clone after all": still_a_clone,
+    "all weights are zero: nothing can be learnt from there": all_zeros,
+    "log sigma is 0: another policy than that of the run": wide,
+}

@@ -1,0 +1,19 @@
+"""Five models or one: `python compare.py`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import curves
+
+
+def variants(part):
+    return {"five members": curves.Variant(), "one member": curves.Variant(parts={"fit": part.fit})}
+
+
+def main(argv=None):
+    curves.main("How many models", variants, __file__, argv=argv, n_train=2000)
+
+
+if __name__ == "__main__":
+    main()

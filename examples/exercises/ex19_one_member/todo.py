@@ -1,0 +1,10 @@
+"""ex19: an ensemble of one."""
+
+
+def fit(data, cfg, rng, report=None):
+    """In the place of bremen.fit_dynamics: a single model, whatever cfg.members says.
+
+    Everything else about it (data, widths, epochs, validation) is that of a member, so that the number is all that
+    differs.  data: an envs.Batch -> bremen.Dynamics with phi (1, P), {"model_loss": its best validation loss, ...}
+    """
+    raise NotImplementedError("ex19: fit is still to be written")

@@ -1,0 +1,67 @@
+"""What a right answer to ex20 does; `python check.py` tries todo.py."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import judge
+import seams
+
+import nets
+import trpo
+
+NET, S = ((3, 6, 2), 1.0), 3
+CFG = replace(seams.PENDULUM, target_kl=1e-8, cg_damping=1e-4, cg_iters=40)
+
+
+def situation():
+    """A policy, a value function that is zero, and random paths, in float64.  -> theta, critic, paths, norm"""
+    rng, T, B = np.random.default_rng(0), 25, 8
+    theta = np.concatenate([0.7 * rng.standard_normal(nets.n_params(NET[0])), np.log([0.3, 0.6])])
+    obs, next_obs = rng.standard_normal((2, T, B, S))
+    norm = nets.Normalizer(np.full(S, 0.3), np.full(S, 1.5))
+    mu = nets.mlp(theta, norm(obs.reshape(-1, S)), *NET).reshape(T, B, 2)
+    act = mu + np.exp(theta[-2:]) * rng.standard_normal((T, B, 2))
+    no = np.zeros((T, B), bool)
+    time = np.repeat(np.arange(T)[:, None], B, axis=1)
+    paths = trpo.Paths(obs, act, act[..., 0] * obs[..., 0] - act[..., 1] ** 2, next_obs, no, no, time)
+    return theta, trpo.Critic(np.zeros(2 * S + 4)), paths, norm
+
+
+def check(improve):
+    """A small step has the KL it should have and gains more than any other; a large one is not shortened."""
+    theta, critic, paths, norm = situation()
+    run = lambda target_kl: improve(
+        theta.copy(), critic, paths, norm, NET, replace(CFG, target_kl=target_kl), np.random.default_rng(1)
+    )
+    new, after, info = run(1e-8)
+    assert new.shape == theta.shape and new.dtype == theta.dtype, "the new theta must have theta's shape and dtype"
+    assert np.array_equal(new[-2:], theta[-2:]), "log sigma must stay as it is (learn_std is False)"
+    obs = norm(paths.obs.reshape(-1, S))
+    policy = lambda t: (nets.mlp(t, obs, *NET), t[-2:])
+    kl_to = lambda t: float(np.mean(nets.kl_gauss(*policy(theta), *policy(t))))
+    judge.close(kl_to(new), 1e-8, "a small step must have the KL target_kl, mean over the rows", 0.02, 0)
+    judge.close(info["kl"], kl_to(new), "info['kl'] must be the mean KL(old || new) of the step", 1e-3, 0)
+    assert not np.array_equal(after.psi, critic.psi), "the value function must be fitted anew"
+
+    _, _, adv, _, _ = trpo.advantages(critic, paths, norm, CFG)
+    act, adv = paths.act.reshape(-1, 2), (adv - adv.mean()) / adv.std()
+    gain = lambda t: float(np.mean(np.exp(nets.log_prob(act, *policy(t)) - nets.log_prob(act, *policy(theta))) * adv))
+    best = gain(new) - gain(theta)
+    for seed in range(20):  # other directions, as far away in KL
+        other = np.random.default_rng(seed).standard_normal(len(theta)) * (np.arange(len(theta)) < len(theta) - 2)
+        other = 0.3 * other / np.linalg.norm(other) + (new - theta) / np.linalg.norm(new - theta)
+        other *= 1e-4 * np.sqrt(1e-8 / kl_to(theta + 1e-4 * other))
+        assert best > gain(theta + other) - gain(theta), "another direction gains more at the same KL: not (F)^-1 g?"
+
+    large, _, info = run(4.0)
+    judge.close(large - theta, 20_000 * (new - theta), "the step must grow with sqrt(target_kl), never shortened", 1e-4)
+    judge.close(info["kl"], kl_to(large), "info['kl'] must be the real KL of the step, also of a large one", 1e-3, 0)
+    seams.first_update(improve=improve)
+
+
+if __name__ == "__main__":
+    judge.main(check, __file__)

@@ -1,0 +1,40 @@
+"""Plausible wrong answers to ex20."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import judge
+
+import nets
+import trpo
+
+solution = judge.load(Path(__file__).parent, "solution")
+
+
+def with_line_search(theta, critic, paths, norm, net, cfg, rng):
+    return trpo.improve(theta, critic, paths, norm, net, replace(cfg, fisher_rows=1.0), rng)
+
+
+def plain_gradient(theta, critic, paths, norm, net, cfg, rng):
+    obs, _, adv, _, _ = trpo.advantages(critic, paths, norm, cfg)
+    mu, log_std = nets.mlp_rows(theta, obs, *net), nets.split(theta, net[0])[1]
+    rows = trpo.Rows(obs, paths.act.reshape(mu.shape), (adv - adv.mean()) / adv.std(), mu, log_std)
+    g = trpo.policy_gradient(theta, rows, net) * (np.arange(len(theta)) < len(theta) - len(log_std))
+    new = theta + np.sqrt(2 * cfg.target_kl / (g @ trpo.fisher_product(theta, rows, net)(g))) * g
+    _, critic, info = solution.improve(theta, critic, paths, norm, net, cfg, rng)
+    return new, critic, {"kl": trpo.kl_sum(new, rows, net) / len(obs)}
+
+
+def forgotten_two(theta, critic, paths, norm, net, cfg, rng):
+    return solution.improve(theta, critic, paths, norm, net, replace(cfg, target_kl=cfg.target_kl / 2), rng)
+
+
+WRONG = {
+    "the line search is still there": with_line_search,
+    "the plain gradient, scaled to the KL": plain_gradient,
+    "sqrt(target_kl / x^T F x): half the KL": forgotten_two,
+}

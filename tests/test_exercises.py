@@ -1,0 +1,210 @@
+"""The exercises: solutions pass, holes are holes, wrong answers are refused, texts and tables say what is there."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nets
+
+ROOT = Path(__file__).resolve().parent.parent
+EXERCISES = ROOT / "examples" / "exercises"
+sys.path.insert(0, str(EXERCISES))
+import judge  # noqa: E402  (it stands beside the exercises, so that a copy of them is complete)
+
+FOLDERS = sorted(path.name for path in EXERCISES.glob("ex*") if path.is_dir())
+README = (EXERCISES / "README.md").read_text()
+FILES = {"README.md", "todo.py", "check.py", "solution.py", "wrong.py"}
+each_folder = pytest.mark.parametrize("name", FOLDERS)
+
+
+@cache
+def load(name, file):
+    return judge.load(EXERCISES / name, file)
+
+
+def kind(name):
+    return re.search(r"\*\*Kind\*\* (\w+)", (EXERCISES / name / "README.md").read_text())[1]
+
+
+SWAPS = [name for name in FOLDERS if kind(name) == "swap"]
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before():
+    before = nets.workers()
+    yield
+    nets.use_threads(before)
+
+
+def answers(name, file):
+    """The functions that a folder's check asks for, as its `file` has them.  -> {name: function}"""
+    return judge.answers(load(name, file), load(name, "check").check)
+
+
+# --- every folder ----------------------------------------------------------------------------------------------------
+
+
+def test_there_are_exercises_of_every_kind():
+    assert len(FOLDERS) >= 20 and {kind(name) for name in FOLDERS} == {"fill", "find", "swap"}
+    assert [name[:4] for name in FOLDERS] == [f"ex{i:02}" for i in range(1, len(FOLDERS) + 1)]
+
+
+@each_folder
+def test_solution_is_right(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mujoco", None)  # importing it now is an error: no check may need it
+    load(name, "check").check(**answers(name, "solution"))
+
+
+@each_folder
+def test_every_hole_is_still_a_hole(name):
+    """One hole at a time among right answers: `check` must come to it, and it must say which one it is."""
+    for function, hole in answers(name, "todo").items():
+        with pytest.raises(NotImplementedError, match=f"^{name[:4]}: .* still to be written$"):
+            load(name, "check").check(**{**answers(name, "solution"), function: hole})
+
+
+@each_folder
+def test_a_hole_holds_a_docstring_and_nothing_else(name):
+    tree = ast.parse((EXERCISES / name / "todo.py").read_text())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert {f.name for f in functions} == set(answers(name, "todo"))
+    for f in functions:
+        assert len(f.body) == 2 and isinstance(f.body[1], ast.Raise), f"{name}: {f.name} does something already"
+        assert "->" in ast.get_docstring(f) and "(" in ast.get_docstring(f), f"{name}: {f.name} gives no shapes"
+
+
+@each_folder
+def test_wrong_answers_are_refused(name):
+    wrong = load(name, "wrong").WRONG
+    assert len(wrong) >= 2
+    (first, *_), right = answers(name, "todo"), answers(name, "solution")
+    for words, answer in wrong.items():
+        replaced = answer if isinstance(answer, dict) else {first: answer}
+        assert replaced.keys() <= right.keys()
+        with pytest.raises(AssertionError) as e:
+            load(name, "check").check(**{**right, **replaced})
+        assert len(str(e.value).split()) >= 4, f"{name}, {words}: refused without a sentence"
+        if kind(name) == "find":  # their words say which way they are wrong
+            assert str(e.value).startswith(words.split(":")[0]), (words, str(e.value))
+
+
+@each_folder
+def test_a_folder_has_all_files_and_its_text_all_parts(name):
+    files = {path.name for path in (EXERCISES / name).iterdir() if path.suffix in (".py", ".md")}
+    wanted = FILES | {"find": {"suspect.py"}, "swap": {"compare.py"}, "fill": set()}[kind(name)]
+    assert wanted <= files, f"{name} lacks {wanted - files}"
+    text = (EXERCISES / name / "README.md").read_text()
+    assert text.startswith(f"# {name[:4]} · ")
+    assert re.findall(r"<details><summary>Hint (\d): ", text) == ["1", "2", "3"], f"{name}: three hints"
+    assert text.count("<details>") == text.count("</details>")
+    for part in ("**Goal.**", "**Time**", "**Source**", "## Equation", "## Question"):
+        assert part in text, f"{name}/README.md lacks {part}"
+    assert text.rsplit("## Question", 1)[1].count("?") >= 1
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_table_lists_every_folder_with_what_its_text_says():
+    rows = re.findall(r"^\| \[(\w+)\]\((\w+)/README\.md\) \| (.*) \|$", README, re.M)
+    assert [name for name, _, _ in rows] == FOLDERS
+    for name, link, rest in rows:
+        topic, source, lines, minutes, what, explain = (cell.strip() for cell in rest.split("|"))
+        text = (EXERCISES / name / "README.md").read_text()
+        assert link == name and topic and source and explain
+        assert f"**Kind** {what} " in text and f"**Time** {minutes} minutes" in text, name
+        assert f"about {lines} lines" in text, name
+
+
+def test_links_lead_somewhere():
+    for path in [EXERCISES / "README.md", *EXERCISES.glob("ex*/README.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
+            assert (path.parent / link).exists(), f"{path.parent.name}: {link}"
+
+
+# --- python check.py --------------------------------------------------------------------------------------------------
+
+
+def run_check(folder):
+    """What `python check.py` does in a folder."""
+    return subprocess.run([sys.executable, "check.py"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["ex06_cg", "ex10_healthy_box"])
+def test_an_unsolved_exercise_is_named_in_one_line(name):
+    done = run_check(EXERCISES / name)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"{name[:4]}: ")
+
+
+def test_check_of_a_copy_says_what_is_wrong_or_that_nothing_is(tmp_path):
+    """A student's copy of the whole folder, elsewhere: first wrong, then right."""
+    for name in ("judge.py", "ex06_cg"):
+        (shutil.copytree if name == "ex06_cg" else shutil.copy)(EXERCISES / name, tmp_path / name)
+    folder = tmp_path / "ex06_cg"
+    answer = 'import wrong\n\nconjugate_gradient = wrong.WRONG["steepest descent"]\n'
+    (folder / "todo.py").write_text(answer)
+    done = run_check(folder)
+    assert done.returncode == 1 and done.stderr.startswith("after n steps") and done.stderr.count("\n") == 1
+    (folder / "todo.py").write_text((folder / "solution.py").read_text())
+    done = run_check(folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ex06_cg: right\n", "")
+
+
+def test_close_says_what_differs():
+    judge.close([1.0, 2.0], [1.0, 2.0 + 1e-9], "fine")
+    for got, wanted, words in (
+        ([1.0], [1.0, 2.0], "a sentence (shape (1,), not (2,))"),
+        ([1.0, 2.0], [1.0, 2.5], "a sentence (largest difference 0.5)"),
+        (3.0, 4.0, "a sentence (got 3, not 4)"),
+        ([np.nan, 2.0], [1.0, 2.0], "a sentence (largest difference nan)"),
+    ):
+        with pytest.raises(AssertionError) as e:
+            judge.close(got, wanted, "a sentence")
+        assert str(e.value) == words
+
+
+# --- python compare.py ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_compare_runs_end_to_end(name, tmp_path, capsys):
+    picture = tmp_path / "curves.png"
+    seeds = "2" if name == SWAPS[0] else "1"
+    load(name, "compare").main(["--solution", "--tiny", "--seeds", seeds, "--out", str(picture)])
+    lines = capsys.readouterr().out.splitlines()
+    names = load(name, "compare").variants(load(name, "solution"))
+    assert len(names) >= 2 and all(line.startswith(variant) for line, variant in zip(lines[1:], names))
+    assert "±" in lines[1] and lines[-1] == f"picture: {picture}"
+    with Image.open(picture) as image:
+        assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+
+
+def test_compare_refuses_an_exercise_that_is_not_solved():
+    with pytest.raises(SystemExit) as e:
+        load("ex16_member_per_path", "compare").main(["--tiny"])
+    assert str(e.value) == "ex16: imagine is still to be written"
+
+
+@pytest.mark.slow
+def test_a_single_model_is_exploited(tmp_path, capsys):
+    """The lesson of ex19 at full size: one model promises more than five, and the pendulum pays less."""
+    import curves
+
+    compare = load("ex19_one_member", "compare")
+    results = curves.learn_all(
+        compare.variants(load("ex19_one_member", "solution")), range(5), curves.IMAGINED_RETURN, dict(n_train=2000)
+    )
+    (_, five, five_imagined, _), (_, one, one_imagined, _) = results.values()
+    last = lambda x: x[:, -5:].mean()
+    assert last(five) > five[:, 0].mean() + 50, "five members: the policy has become better than the clone"
+    assert last(one) < last(five) - 50
+    assert last(one_imagined) - last(one) > last(five_imagined) - last(five) + 100, "the gap is what gives it away"
