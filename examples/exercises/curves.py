@@ -162,7 +162,7 @@ def main(title, variants, file, watch=IMAGINED_RETURN, argv=None, **common):
     """
     parser = argparse.ArgumentParser(description=f"{title}, on the pendulum.")
     parser.add_argument("--seeds", type=int, default=5, help="how many runs of each variant (default 5)")
-    parser.add_argument("--out", default="curves.png", help="the picture (default curves.png, in this folder)")
+    parser.add_argument("--out", default="curves.png", help="the picture (default curves.png, where you are)")
     parser.add_argument("--solution", action="store_true", help="compare with solution.py instead of todo.py")
     parser.add_argument("--tiny", action="store_true", help="so small that nothing is learnt: does everything run?")
     opts = parser.parse_args(argv)
