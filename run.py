@@ -621,10 +621,10 @@ def write_results(folder, cfg, state, history, events):
     """The files of a run that a person looks at, as they stand now."""
     rows = history["rows"]
     write_csv(folder / "progress.csv", rows)
-    known = {k: history[k] for k in ("data", "policy", "batches", "rows") if k in history}
-    text = json.dumps({"command": command(cfg), "versions": versions(), **known}, indent=1)
-    envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
     about = {"command": command(cfg)} | {k: rows[-1][k] for k in ABOUT if k in rows[-1]}
+    known = {k: history[k] for k in ("data", "policy", "batches", "rows") if k in history}
+    text = json.dumps({"command": about["command"], "versions": versions(), **known}, indent=1)
+    envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
     paths = [folder / "policy.npz"]
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
@@ -652,10 +652,13 @@ def event_writer(cfg, folder=None):
 
 def summary(returns):
     """Mean, standard deviation, and both as text, of the returns of episodes (E,).  -> dict"""
-    if len(returns) == 0:
-        return {"mean": None, "std": None, "text": "unknown (no complete episode)"}
-    mean, std = float(np.mean(returns)), float(np.std(returns))
-    return {"mean": mean, "std": std, "text": f"{mean:,.0f} ± {std:,.0f} over {len(returns)} episodes"}
+    mean, std = (float(np.mean(returns)), float(np.std(returns))) if len(returns) else (None, None)
+    return {"mean": mean, "std": std, "text": returns_text(mean, std, len(returns))}
+
+
+def returns_text(mean, std, episodes):
+    """Mean and standard deviation of the returns of so many episodes, to be read."""
+    return f"{mean:,.0f} ± {std:,.0f} over {episodes} episodes" if episodes else "unknown (no complete episode)"
 
 
 def row_text(cfg, row):
@@ -701,10 +704,8 @@ def run_collect(cfg, opts):
     if path.exists():
         raise UsageError(f"{path} exists: name another file with --out")
     meta = make_dataset(cfg, opts, path)
-    returns = "unknown"
-    if meta["episodes"]:
-        returns = f"{meta['return_mean']:,.0f} ± {meta['return_std']:,.0f} over {meta['episodes']:,} episodes"
-    say(f"{path}: {meta['transitions']:,} transitions, return {returns}")
+    text = returns_text(meta["return_mean"], meta["return_std"], meta["episodes"])
+    say(f"{path}: {meta['transitions']:,} transitions, return {text}")
 
 
 def describe(path, opts):

@@ -3,7 +3,7 @@
 The first three functions are general: they know no network and no reinforcement learning.  `step` is the summit.
 Two derivatives of the mean action are all that the policy's network has to offer: J v (`mlp_jvp`) and J^T g
 (`mlp_vjp`).  With `gradients="autograd"` neither is used and autograd differentiates the two scalar functions
-`surrogate` and `mean_kl`.
+`surrogate` and `kl_sum`.
 
 Letters in shapes: T time, B batch, N rows (T*B), P parameters, S/A observation/action dimension.
 """

@@ -14,7 +14,7 @@ hostile file does to the library that reads it, this program says so in one line
 """
 
 import argparse
-import importlib.util
+import contextlib
 import json
 import multiprocessing
 import os
@@ -48,7 +48,7 @@ class Table(NamedTuple):
 # --- TensorFlow's checkpoints ----------------------------------------------------------------------------------------
 # data.index is a table in LevelDB's format that maps names to places in the data file, and stores their checksums.
 
-TENSORS = {"obs": "_s1", "next_obs": "_s2", "act": "_a1", "rew": "_reward", "discount": "_discount"}
+TENSORS = "_s1", "_s2", "_a1", "_reward", "_discount"  # obs, next_obs, act, rew, and 0 where an episode terminated
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 TYPES = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 9: np.dtype("<i8")}  # TensorFlow's numbers
 MAGIC = 0xDB4775248B80FB57
@@ -150,7 +150,7 @@ def tensors(folder):
             raise ValueError("blocks of the index overlap")
         for key, value in block(index, offset, size):
             name = key.decode().removesuffix(SUFFIX).removeprefix("data/")
-            if name not in (*TENSORS.values(), "size"):
+            if name not in (*TENSORS, "size"):
                 continue
             entry = message(value)
             shape = [message(dim).get(1, [0])[0] for dim in message(entry[2][0]).get(2, ())]
@@ -170,7 +170,7 @@ def open_brac(path):
         if not (folder / name).is_file():
             raise envs.DataError(f"{folder / name}: no such file")
     arrays = tensors(folder)
-    obs, next_obs, act, rew, discount = (arrays[name] for name in TENSORS.values())
+    obs, next_obs, act, rew, discount = (arrays[name] for name in TENSORS)
     n = int(arrays["size"]) if "size" in arrays else len(obs)  # the rest of the buffer is empty
     if n < 1 or min(map(len, (obs, next_obs, act, rew, discount))) < n or obs.shape != next_obs.shape:
         raise ValueError(f"its {n} rows are not there")
@@ -367,7 +367,8 @@ def convert(kind, path, task, out, say=print):
 def limit(size):
     """From now on this process may take twice `size` bytes of memory and 200 MB, and a second for each megabyte."""
     crc32c(np.zeros(1, np.uint8), 0)  # what compiling and loading take is not the file's fault
-    importlib.import_module("h5py") if importlib.util.find_spec("h5py") else None
+    with contextlib.suppress(ImportError):
+        import h5py  # noqa: F401
     if sys.platform == "linux":
         import resource
 

@@ -50,9 +50,10 @@ def left_of(config, rows):
 def unfinished(folder):
     """Whether there is not a finished run in this folder."""
     try:
-        return read(folder) is None
+        read(folder)
     except SystemExit:
         return True
+    return False
 
 
 def found(folders):

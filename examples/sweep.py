@@ -14,7 +14,7 @@ import itertools
 import os
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,9 +26,9 @@ import run
 
 
 def grid(words):
-    """Flags with one or several values each.  -> one list of (flag, value) per run
+    """Flags with one or several values each.  -> one list of (flag, value) per run, {flag: its values}
 
-    ["--env", "hopper", "ant", "--gamma", "0.9"] -> [[("--env", "hopper"), ("--gamma", "0.9")], ...]
+    ["--env", "hopper", "ant", "--gamma", "0.9"] -> [[("--env", "hopper"), ("--gamma", "0.9")], ...], {...}
     """
     flags = {}
     for word in words:
@@ -57,7 +57,7 @@ def line_of(choice):
 def plan(root, words):
     """The runs of a sweep.  -> [(words for run.py, its directory)]; or run.UsageError for a flag that is none"""
     runs, (choices, flags) = [], grid(words)
-    fixed = [name for name in ("--exp_name", "--sub_exp_name", "--log_dir", "--data_dir", "--threads", "--resume")]
+    fixed = "--exp_name", "--sub_exp_name", "--log_dir", "--data_dir", "--threads", "--resume"
     if taken := [name for name in fixed if name in flags]:
         raise run.UsageError(f"{taken[0]} is given by the sweep")
     for choice in choices:
@@ -67,14 +67,14 @@ def plan(root, words):
         line += ["--data_dir", str(root / "data")]
         opts = vars(run.parser().parse_args(line))
         cfg = run.read_config(opts, opts.get("param_path"))
-        cfg = run.replace(cfg, seed=opts.get("random_seeds", [cfg.seed])[0])
+        cfg = replace(cfg, seed=opts.get("random_seeds", [cfg.seed])[0])
         runs.append((line, run.run_folder(cfg, opts)))
     return runs
 
 
 def execute(line, folder):
-    """One run in a process of its own, resumed if it was begun.  -> folder, exit status, seconds"""
-    folder, began = Path(folder), time.perf_counter()
+    """One run in a process of its own, resumed if it was begun.  -> exit status"""
+    folder = Path(folder)
     if (folder / "config.json").exists():
         line = ["--resume", str(folder)]
     log = folder.with_name(f"{folder.name}.txt")
@@ -82,8 +82,7 @@ def execute(line, folder):
     alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with open(log, "a") as out:
         words = [sys.executable, str(run.HERE / "run.py"), *line]
-        status = subprocess.run(words, stdout=out, stderr=subprocess.STDOUT, env=os.environ | alone).returncode
-    return str(folder), status, time.perf_counter() - began
+        return subprocess.run(words, stdout=out, stderr=subprocess.STDOUT, env=os.environ | alone).returncode
 
 
 def sweep(root, words, workers=None, scheduler=None):
@@ -102,12 +101,12 @@ def sweep(root, words, workers=None, scheduler=None):
         cluster = LocalCluster(n_workers=min(workers or os.cpu_count(), len(left)), threads_per_worker=1,
                                dashboard_address=None, silence_logs=50)  # fmt: skip
     with Client(cluster) as client:
-        jobs = [client.submit(execute, line, str(folder), pure=False, retries=0) for line, folder in left]
+        jobs = [client.submit(execute, line, str(folder), pure=False) for line, folder in left]
         names = {job.key: str(folder) for job, (_, folder) in zip(jobs, left)}
         with tqdm(total=len(left), unit="run", desc="sweep") as bar:
             for job in as_completed(jobs):
                 folder = names[job.key]
-                if job.status != "finished" or job.result()[1] != 0 or unfinished(folder):
+                if job.status != "finished" or job.result() != 0 or unfinished(folder):
                     failed.append(folder)
                     tqdm.write(f"failed: {folder}, see {folder}.txt", file=sys.stderr)
                 bar.update()

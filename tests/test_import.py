@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 import zipfile
@@ -109,7 +110,7 @@ def test_tensorflow_itself_reports_the_same(task):
     folder = PLACES["brac"](SAME[task])
     reader = tf.train.load_checkpoint(str(folder / "data"))
     ours = import_dataset.tensors(folder)
-    for name in import_dataset.TENSORS.values():
+    for name in import_dataset.TENSORS:
         theirs = reader.get_tensor(f"data/{name}{import_dataset.SUFFIX}")
         np.testing.assert_array_equal(ours[name], theirs)
 
@@ -404,12 +405,9 @@ def saved(write):
 
     def content():
         if not made:
-            path = Path(__file__).with_name(f".{id(made)}.npz")
-            try:
-                write(path)
+            with tempfile.TemporaryDirectory() as folder:
+                write(path := Path(folder) / "made")
                 made.append(path.read_bytes())
-            finally:
-                path.unlink(missing_ok=True)
         return made[0]
 
     return content

@@ -3,6 +3,7 @@
 float32, unlike other checks: these parts run on the networks of training, whose kernels are compiled for float32.
 """
 
+import judge
 import numpy as np
 
 import bremen
@@ -85,6 +86,15 @@ def check_paths(paths, s, starts, cfg):
     for t in range(1, T):
         wanted[t] = np.where(before[t - 1], 0, wanted[t - 1] + 1)
     assert np.array_equal(paths.time, wanted), "time must count the steps since the path's last start, from 0"
+
+
+def apart(imagine):
+    """Imagined paths of hoppers that have passed `check_paths`.  -> Paths, who predicted (T, B)"""
+    s, starts = world()
+    paths, info = imagine(s, starts, HOPPER, np.random.default_rng(0))
+    check_paths(paths, s, starts, HOPPER)
+    judge.close(info["imagined_reward"], np.mean(paths.rew), "imagined_reward must be the mean of rew", 1e-4)
+    return paths, who(s, paths, HOPPER)
 
 
 def first_update(data=None, cfg=PENDULUM, **parts):

@@ -12,14 +12,11 @@ import seams
 
 def check(imagine):
     """Each imagined step is taken apart: where it began, who predicted, how it went on."""
-    s, starts = seams.world()
-    paths, info = imagine(s, starts, seams.HOPPER, np.random.default_rng(0))
-    seams.check_paths(paths, s, starts, seams.HOPPER)
-    member = seams.who(s, paths, seams.HOPPER)
+    paths, member = seams.apart(imagine)
     assert (member == member[:, :1]).all(), "at each step one member must predict for all paths"
     assert len(np.unique(member)) == 3, "over 40 steps every one of the 3 members must have its turn"
     assert (member[1:, 0] != member[:-1, 0]).sum() > 10, "the member must be drawn anew at each step"
-    judge.close(info["imagined_reward"], np.mean(paths.rew), "imagined_reward must be the mean of rew", 1e-4)
+    s, starts = seams.world()
     other, _ = imagine(s, starts, seams.HOPPER, np.random.default_rng(1))
     assert not np.array_equal(other.act, paths.act), "another rng must imagine other paths: draw everything from rng"
     again, _ = imagine(s, starts, seams.HOPPER, np.random.default_rng(0))

@@ -12,16 +12,12 @@ import seams
 
 def check(imagine):
     """Each imagined step is taken apart: who predicted it must not change along a path."""
-    s, starts = seams.world()
-    paths, info = imagine(s, starts, seams.HOPPER, np.random.default_rng(0))
-    seams.check_paths(paths, s, starts, seams.HOPPER)
-    member = seams.who(s, paths, seams.HOPPER)
+    paths, member = seams.apart(imagine)
     assert (member == member[:1]).all(), "a path must keep its member from its first step to its last"
     counts = np.bincount(member[0], minlength=3)
     assert counts.min() >= 2, (
         f"10 paths, 3 members: each should have about its share, not {', '.join(map(str, counts))}"
     )
-    judge.close(info["imagined_reward"], np.mean(paths.rew), "imagined_reward must be the mean of rew", 1e-4)
     seams.first_update(imagine=imagine)
 
 
