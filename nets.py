@@ -226,14 +226,19 @@ def adam_epoch(theta, state, x, y, order, batch, lr, sizes, limit=None, gradient
     `adam` say, at three times their speed; with autograd, they themselves are called.  -> Adam
     """
     if gradients == "autograd":
-        for first in range(0, len(order), batch):
-            i = order[first : first + batch]
-            state = adam(theta, squared_error_grad(theta, x[i], y[i], sizes, limit, gradients)[1], state, lr)
-        return state
+        return adam_epoch_plain(theta, state, x, y, order, batch, lr, sizes, limit, gradients)
     if theta.shape != (n_params(sizes),) or y.shape != (len(x), sizes[-1]) or x.shape[1] != sizes[0]:
         raise ValueError(f"adam_epoch: theta {theta.shape}, x {x.shape} and y {y.shape} do not fit a network {sizes}")
     t = _adam_epoch(theta, *state, x, y, order, batch, lr, np.array(sizes), theta.dtype.type(limit or 0))
     return state._replace(t=t)
+
+
+def adam_epoch_plain(theta, state, x, y, order, batch, lr, sizes, limit=None, gradients="hand"):
+    """What `adam_epoch` means, a step after another, with the same arguments: the thing to read first.  -> Adam"""
+    for first in range(0, len(order), batch):
+        i = order[first : first + batch]
+        state = adam(theta, squared_error_grad(theta, x[i], y[i], sizes, limit, gradients)[1], state, lr)
+    return state
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -101,16 +101,9 @@ class Case(NamedTuple):
     plain: tuple | None = None  # (function, amount), where the twin in plain NumPy is another function
 
 
-def plain_epoch(theta, state, x, y, order, batch, lr, sizes, limit=None, gradients="hand"):
-    """What nets.adam_epoch means, from the functions that its docstring names."""
-    for i in (order[first : first + batch] for first in range(0, len(order), batch)):
-        state = nets.adam(theta, nets.squared_error_grad(theta, x[i], y[i], sizes, limit)[1], state, lr)
-    return state
-
-
 PLAIN = {
     "rollout": nets.rollout_plain,
-    "adam_epoch": plain_epoch,
+    "adam_epoch": nets.adam_epoch_plain,
     "parallel": lambda f, *columns: list(map(f, *columns)),
     "workers": lambda: 1,
     "CHUNK": sys.maxsize,
