@@ -160,7 +160,7 @@ RECURSIVE = {  # what mode recursive changes in these
         "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
                   model_epochs=1, model_steps=30_000, model_patience=15),
         "hopper": _HOPS | dict(gamma=0.997, lam=0.97),
-        "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256)),
+        "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256), iterations=30, model_steps=30_000),
         "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
     },
     "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
