@@ -66,7 +66,7 @@ class Config:
     start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
     clip_states: bool = True  # keep each coordinate of an imagined state within the range of the logged ones
     member_per: str = "step"  # draw the member that predicts anew at each step, or once for a path
-    alpha: float = 0.0  # weight of the explicit penalty KL(policy || clone) on each imagined reward
+    alpha: float = 0.0  # weight of an explicit penalty on each imagined reward, whose mean is KL(policy || clone)
     # trust region
     target_kl: float = 1e-3  # delta [nats], radius of the trust region
     gamma: float = 0.99  # discount
@@ -460,8 +460,8 @@ def imagine_paths(s, starts, cfg, rng):
     """Roll the policy out in the ensemble from states drawn from `starts` (R, S): Algorithm 2, "imagined rollouts".
 
     imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place.  At each step one
-    member, drawn at random, predicts for all (or each path keeps its own).  alpha KL(policy || clone) is taken off
-    the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]};
+    member, drawn at random, predicts for all (or each path keeps its own).  alpha times `log_ratio_to_clone` is
+    taken off the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]};
     FloatingPointError when the models diverge
     """
     task, T, K = envs.TASKS[cfg.env], cfg.horizon, len(s.dynamics.phi)  # the kernel does not check its bounds
@@ -478,7 +478,7 @@ def imagine_paths(s, starts, cfg, rng):
         raise FloatingPointError("imagined states are not finite: the dynamics models have diverged")
     rew = task.reward(obs, task.clip(act), next_obs)
     if cfg.alpha > 0:
-        rew = rew - cfg.alpha * kl_to_clone(s, obs.reshape(T * B, -1), cfg).reshape(T, B)
+        rew = rew - cfg.alpha * log_ratio_to_clone(s, obs.reshape(T * B, -1), act.reshape(T * B, -1), cfg).reshape(T, B)
     truncated = np.zeros_like(terminated)
     truncated[-1] = ~terminated[-1]
     paths = trpo.Paths(obs, act, rew, next_obs, terminated, truncated, time_of(terminated))
@@ -510,11 +510,15 @@ def time_of(terminated):
     return t - np.maximum.accumulate(began, axis=0)
 
 
-def kl_to_clone(s, obs, cfg):
-    """KL(policy || clone) at each observation [nats].  obs (N, S) -> (N,)"""
-    net = policy_net(cfg)
-    policy, clone = ((nets.mlp(v, s.norm(obs), *net), nets.split(v, net[0])[1]) for v in (s.theta, s.beta))
-    return nets.kl_gauss(*policy, *clone)
+def log_ratio_to_clone(s, obs, act, cfg):
+    """log policy(act | obs) - log clone(act | obs) [nats]: on average over the policy's actions KL(policy || clone).
+
+    The KL of a state itself, the same for all actions there, would teach nothing about *this* action: policy gradients
+    do not differentiate rewards.  obs (N, S), act (N, A) as sampled -> (N,)
+    """
+    (sizes, limit), obs = policy_net(cfg), s.norm(obs)
+    density = lambda v: nets.log_prob(act, nets.mlp(v, obs, sizes, limit), nets.split(v, sizes)[1])
+    return density(s.theta) - density(s.beta)
 
 
 def roll_out(s, cfg, pool, noise, members):

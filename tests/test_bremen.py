@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 import pytest
+import scipy.stats
 
 import bremen
 import envs
@@ -395,22 +396,32 @@ def test_paths_may_start_where_the_simulator_resets():
         np.testing.assert_allclose(np.histogram(x, 4, (-width, width))[0] / len(x), 0.25, atol=0.03)
 
 
-def test_alpha_takes_the_divergence_from_the_clone_off_the_reward():
+def test_alpha_takes_the_log_ratio_of_policy_and_clone_off_the_reward():
     cfg, s = constants("pendulum", 0.1)
+    s = s._replace(beta=np.append(s.beta[:-1], np.log(np.float32(0.3))))  # another sigma, too
     free, tied = (
         bremen.imagine_paths(s, np.ones((1, 3), np.float32), replace(cfg, alpha=alpha), rng_of())[0]
         for alpha in (0.0, 0.4)
     )
     assert same(free.obs, tied.obs) and same(free.act, tied.act)
-    obs, net = free.obs.reshape(-1, 3), bremen.policy_net(cfg)
-    (policy, sigma), (clone, width) = (
-        (nets.Policy(v, s.norm, net).mean(obs)[:, 0].astype(np.float64), np.exp(v[-1])) for v in (s.theta, s.beta)
-    )
-    kl = np.log(width / sigma) + (sigma**2 + (policy - clone) ** 2) / (2 * width**2) - 0.5  # of scalar Gaussians
-    np.testing.assert_allclose((free.rew - tied.rew).ravel(), 0.4 * kl, atol=1e-5)
-    back = np.log(sigma / width) + (width**2 + (policy - clone) ** 2) / (2 * sigma**2) - 0.5
-    assert kl.min() > 0 and np.abs(kl - back).min() > 1e-3, "KL(clone || policy) would be another number"
-    np.testing.assert_allclose(kl, nets.kl_gauss(policy[:, None], s.theta[-1:], clone[:, None], s.beta[-1:]), rtol=1e-5)
+    obs, act, net = free.obs.reshape(-1, 3), free.act.ravel(), bremen.policy_net(cfg)
+    means = [nets.Policy(v, s.norm, net).mean(obs)[:, 0].astype(np.float64) for v in (s.theta, s.beta)]
+    sigmas = np.exp(s.theta[-1]), np.exp(s.beta[-1])
+    policy, clone = (scipy.stats.norm.logpdf(act, mu, sigma) for mu, sigma in zip(means, sigmas))
+    np.testing.assert_allclose((free.rew - tied.rew).ravel(), 0.4 * (policy - clone), rtol=1e-4, atol=1e-4)
+
+
+def test_the_log_ratio_is_on_average_the_divergence_from_the_clone():
+    cfg, s = constants("pendulum", 0.1)
+    s, n = s._replace(beta=np.append(s.beta[:-1], np.log(np.float32(0.3)))), 50_000
+    obs = np.tile(np.float32([[0.6, 0.8, 1.0]]), (n, 1))
+    act = bremen.policy_of(s, cfg).sample(obs, rng_of())
+    ratio = bremen.log_ratio_to_clone(s, obs, act, cfg)
+    policy, clone = ((bremen.policy_of(s._replace(theta=v), cfg).mean(obs[:1]), v[-1:]) for v in (s.theta, s.beta))
+    kl, error = nets.kl_gauss(*policy, *clone)[0], ratio.std() / np.sqrt(n)
+    assert abs(ratio.mean() - kl) < 4 * error and kl > 20 * error  # four standard errors; not zero
+    back = nets.kl_gauss(*clone, *policy)[0]
+    assert abs(back - kl) > 20 * error, "KL(clone || policy) would be another number"
 
 
 def test_alpha_costs_the_clone_itself_nothing():

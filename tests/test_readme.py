@@ -72,7 +72,7 @@ FLAGS = {  # every flag of the original: the test that shows what it does here
     "random_seeds": "test_run.test_same_seed_same_bytes",
     "target_kl": "test_trpo.test_a_step_goes_to_the_edge_of_the_trust_region",
     "max_path_length": "test_bremen.test_imagined_paths_by_hand",
-    "alpha": "test_bremen.test_alpha_takes_the_divergence_from_the_clone_off_the_reward",
+    "alpha": "test_bremen.test_alpha_takes_the_log_ratio_of_policy_and_clone_off_the_reward",
     "bc_init": "test_bremen.test_the_clone_or_a_random_policy_to_begin_with",
     "onpol_iters": "test_run.test_progress_has_a_row_per_iteration_and_one_for_the_clone",
     "interval": "test_run.test_the_hoppers_command_at_full_size",

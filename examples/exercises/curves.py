@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import judge
+import seams
 
 import bremen
 import envs
@@ -53,7 +54,7 @@ def imagined_return(s, record, data, cfg):
 
 def distance_to_clone(s, record, data, cfg):
     """Mean KL(policy || clone) over the logged observations [nats]."""
-    return float(np.mean(bremen.kl_to_clone(s, data.obs, cfg), dtype=np.float64))
+    return float(np.mean(seams.kl_to_clone(s, data.obs, cfg), dtype=np.float64))
 
 
 def of_record(name):

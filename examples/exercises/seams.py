@@ -59,6 +59,13 @@ def who(s, paths, cfg):
     return off.argmin(axis=0).reshape(T, B)
 
 
+def kl_to_clone(s, obs, cfg):
+    """KL(policy || clone) at each observation [nats].  obs (N, S) -> (N,)"""
+    net = bremen.policy_net(cfg)
+    policy, clone = ((nets.mlp(v, s.norm(obs), *net), nets.split(v, net[0])[1]) for v in (s.theta, s.beta))
+    return nets.kl_gauss(*policy, *clone)
+
+
 def check_paths(paths, s, starts, cfg):
     """What every imagine has to do, whichever member predicts: AssertionError where it does not."""
     task, T, B = envs.TASKS[cfg.env], cfg.horizon, cfg.imagined_steps // cfg.horizon

@@ -35,7 +35,7 @@ def check(imagine):
     penalty = (free.rew - paths.rew).ravel() / CFG.alpha
     ratio = density[0] - density[1]
     judge.close(penalty, ratio, "(rew without - rew with) / alpha must be log pi_theta - log pi_beta", 1e-3, 1e-3)
-    kl, error = bremen.kl_to_clone(s, free.obs.reshape(rows, 11), CFG).mean(), ratio.std() / np.sqrt(rows)
+    kl, error = seams.kl_to_clone(s, free.obs.reshape(rows, 11), CFG).mean(), ratio.std() / np.sqrt(rows)
     assert abs(penalty.mean() - kl) < 5 * error, "on average over actions the penalty must be KL(policy || clone)"
     same, _ = imagine(clone, starts, CFG, np.random.default_rng(0))
     free, _ = bremen.imagine_paths(clone, starts, replace(CFG, alpha=0.0), np.random.default_rng(0))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import curves
+import seams
 
 import bremen
 
@@ -13,7 +14,7 @@ import bremen
 def by_state(s, starts, cfg, rng):
     """alpha KL(policy || clone) of each state is taken off the reward, the same for every action there."""
     paths, info = bremen.imagine_paths(s, starts, replace(cfg, alpha=0.0), rng)
-    kl = bremen.kl_to_clone(s, paths.obs.reshape(paths.rew.size, -1), cfg).reshape(paths.rew.shape)
+    kl = seams.kl_to_clone(s, paths.obs.reshape(paths.rew.size, -1), cfg).reshape(paths.rew.shape)
     return paths._replace(rew=paths.rew - cfg.alpha * kl), info
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import judge
+import seams
 
 import bremen
 import envs
@@ -15,7 +16,7 @@ solution = judge.load(Path(__file__).parent, "solution")
 
 def of_the_state(s, starts, cfg, rng):
     paths, info = bremen.imagine_paths(s, starts, replace(cfg, alpha=0.0), rng)
-    kl = bremen.kl_to_clone(s, paths.obs.reshape(paths.rew.size, -1), cfg).reshape(paths.rew.shape)
+    kl = seams.kl_to_clone(s, paths.obs.reshape(paths.rew.size, -1), cfg).reshape(paths.rew.shape)
     return paths._replace(rew=paths.rew - cfg.alpha * kl), info
 
 
