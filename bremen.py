@@ -11,6 +11,7 @@ P parameters.  theta: policy, beta: clone, phi: dynamics models.
 """
 
 from dataclasses import dataclass, fields, replace
+from itertools import zip_longest
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -380,16 +381,17 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     cfg = replace(cfg, model_epochs=max(cfg.model_epochs, enough))
     rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))  # rng.spawn would hide a counter in rng
     members = [fit_member(x[held:], y[held:], x[:held], y[:held], cfg, r) for r in rngs]
-    best, curve = [None] * cfg.members, []
-    while any(news := nets.parallel(lambda member: next(member, None), members)):
-        best = [new or old for new, old in zip(news, best)]
-        curve.append([new[0] if new else np.nan for new in news])
-        loss = float(np.mean([b[1] for b in best]))
-        report({"stage": "model", "done": len(curve), "total": cfg.model_epochs, "loss": loss})
+    last, curves = {}, [[] for _ in members]
+    for k, news in nets.race(members):
+        last[k] = news
+        curves[k].append(news[0])
+        loss = float(np.mean([last[i][1] for i in sorted(last)]))
+        report({"stage": "model", "done": max(map(len, curves)), "total": cfg.model_epochs, "loss": loss})
     seen = np.concatenate([data.obs, data.next_obs])
     reach = (seen.min(axis=0), seen.max(axis=0)) if cfg.clip_states else (seen[0] * 0 - np.inf, seen[0] * 0 + np.inf)
+    curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
     info = {"model_loss": loss, "model_curve": curve}
-    return Dynamics(np.stack([b[2] for b in best]), inputs, outputs, *reach), info
+    return Dynamics(np.stack([last[k][2] for k in range(cfg.members)]), inputs, outputs, *reach), info
 
 
 def fit_member(x, y, x_val, y_val, cfg, rng):
