@@ -169,7 +169,10 @@ RECURSIVE = {  # what mode recursive changes in these
 
 
 def preset(cfg):
-    """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}"""
+    """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}
+
+    `paper` holds the original's numbers.
+    """
     tables = [PRESETS[cfg.preset]] + ([RECURSIVE[cfg.preset]] if cfg.mode == "recursive" else [])
     if cfg.mode == "online":
         tables += [{"*": _ONLINE, "ant": dict(std=0.3, target_kl=0.02)}]
@@ -233,7 +236,7 @@ STREAMS = "init", "collect", "model", "clone", "imagine", "evaluate"
 
 
 def streams(seed):
-    """A generator for each purpose: a new draw in one leaves the others unmoved.  -> dict"""
+    """A generator for each purpose: a new draw in one leaves the others unmoved (the original seeds some).  -> dict"""
     return dict(zip(STREAMS, map(np.random.default_rng, np.random.SeedSequence(seed).spawn(len(STREAMS)))))
 
 
@@ -345,7 +348,10 @@ def collect_batch(s, cfg, rng, report=ignore):
 
 
 def renormalized(s, norm, cfg):
-    """A State with another normaliser whose policy still does what it did: only its first layer changes."""
+    """A State with another normaliser whose policy still does what it did: only its first layer changes.
+
+    The original keeps weights and changes the normaliser under them.
+    """
     if s.theta is None:
         return s._replace(norm=norm)
     theta = s.theta.copy()
@@ -367,9 +373,10 @@ def logged_paths(data):
 def fit_dynamics(data, cfg, rng, report=ignore):
     """Fit K models to next_obs - obs by least squares: Algorithm 2, "train K models" (deterministic, no variance).
 
-    Inputs [obs, act] and targets are normalised.  All members hold out the same random rows for validation, but each
-    starts from its own weights and sees its own shuffles.  -> Dynamics, {"model_loss": mean of the members' best
-    validation losses, "model_curve": validation losses of the members per epoch, NaN once they have stopped}
+    Inputs [obs, act] and targets are normalised.  All members hold out the same random rows for validation (the
+    original: the last ones), but each starts from its own weights and sees its own shuffles.  -> Dynamics,
+    {"model_loss": mean of the members' best validation losses, "model_curve": validation losses of the members per
+    epoch, NaN once they have stopped}
     """
     x, delta = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
     inputs, outputs = nets.Normalizer.fit(x), nets.Normalizer.fit(delta)
@@ -387,7 +394,7 @@ def fit_dynamics(data, cfg, rng, report=ignore):
         curves[k].append(news[0])
         loss = float(np.mean([last[i][1] for i in sorted(last)]))
         report({"stage": "model", "done": max(map(len, curves)), "total": cfg.model_epochs, "loss": loss})
-    seen = np.concatenate([data.obs, data.next_obs])
+    seen = np.concatenate([data.obs, data.next_obs])  # the original's imagined states end at 1e5
     reach = (seen.min(axis=0), seen.max(axis=0)) if cfg.clip_states else (seen[0] * 0 - np.inf, seen[0] * 0 + np.inf)
     curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
     info = {"model_loss": loss, "model_curve": curve}
@@ -398,7 +405,8 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
     """Generator: one model, one epoch of Adam per `next`, until `model_patience` epochs brought nothing better.
 
     x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)): the best weights are
-    kept, not the last.  Raises FloatingPointError when training diverges.
+    kept, not the last as in the original, whose step size is constant, too.  Raises FloatingPointError when training
+    diverges.
     """
     sizes = x.shape[1], *cfg.model_hidden, y.shape[1]
     phi = nets.init_mlp(rng, sizes)
@@ -428,7 +436,8 @@ def predict(dynamics, obs, act, member, cfg):
 def clone_behavior(data, norm, cfg, rng, report=ignore):
     """Clone the behaviour policy: Algorithm 2, "behavior cloning", minimises the mean of 1/2 |a - mu(s)|^2.
 
-    The mean is squashed to the action limit, the standard deviation is the run's `std`.
+    The mean is squashed to the action limit, the standard deviation is the run's `std`.  (The original minimises the
+    error of a sampled action, to which the mean adds nothing but noise.)
     -> beta (P,), {"clone_loss": that mean}
     """
     net, beta = policy_net(cfg), new_policy(cfg, rng)
@@ -449,7 +458,10 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
 
 
 def start_states(data, cfg):
-    """The states from which imagined paths start: any logged, logged episode starts, or simulator resets.  -> (R, S)"""
+    """The states from which imagined paths start: any logged, logged episode starts, or simulator resets.  -> (R, S)
+
+    Resets, the original's default, draw on the simulator: mode offline does without.
+    """
     if cfg.start == "dataset":
         return data.obs
     if cfg.start == "initial":
@@ -461,7 +473,8 @@ def start_states(data, cfg):
 def imagine_paths(s, starts, cfg, rng):
     """Roll the policy out in the ensemble from states drawn from `starts` (R, S): Algorithm 2, "imagined rollouts".
 
-    imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place.  At each step one
+    imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place (the original pads
+    it with zeros, and takes the first rows of the padded paths).  At each step one
     member, drawn at random, predicts for all (or each path keeps its own).  alpha times `log_ratio_to_clone` is
     taken off the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]};
     FloatingPointError when the models diverge
@@ -516,7 +529,7 @@ def log_ratio_to_clone(s, obs, act, cfg):
     """log policy(act | obs) - log clone(act | obs) [nats]: on average over the policy's actions KL(policy || clone).
 
     The KL of a state itself, the same for all actions there, would teach nothing about *this* action: policy gradients
-    do not differentiate rewards.  obs (N, S), act (N, A) as sampled -> (N,)
+    do not differentiate rewards (the original charges it nevertheless).  obs (N, S), act (N, A) as sampled -> (N,)
     """
     (sizes, limit), obs = policy_net(cfg), s.norm(obs)
     density = lambda v: nets.log_prob(act, nets.mlp(v, obs, sizes, limit), nets.split(v, sizes)[1])
@@ -546,7 +559,8 @@ def compare_paths(s, cfg, rng, paths=20):
 
     Trajectories go on for `horizon` steps, are normalised, and stand still once their episode has ended.  Distances
     are root mean squares over time and coordinates: the energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| of real X
-    and imagined Y (Szekely & Rizzo 2013) sums over time *under* the root, and leaves out pairs with the same noise.
+    and imagined Y (Szekely & Rizzo 2013) sums over time *under* the root (the original: roots over time), and leaves
+    out pairs with the same noise.
     -> numbers, {"real": (T, B, S) and "imagined": (K, T, B, S) as observed, "error": (T,) distance after each step}
     """
     task, policy, K = envs.TASKS[cfg.env], policy_of(s, cfg), len(s.dynamics.phi)

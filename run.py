@@ -610,7 +610,8 @@ def iteration_row(cfg, folder, state, records, history, progress, starts):
 def evaluation(cfg, folder, state, starts, ends):
     """Return of the policy's mean action in the simulator and in the ensemble, and how far these are apart.  -> dict
 
-    There are more episodes at both `ends` of a deployment: they stand in the closing table.
+    There are more episodes at both `ends` of a deployment: they stand in the closing table.  Real steps are counted
+    (the original does not), and training never hears of them.
     """
     policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
     ends = ends or state.updates == cfg.updates_by(state.deployments)
