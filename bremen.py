@@ -133,7 +133,7 @@ _ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015,
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
 _LONG_PATHS = dict(horizon=1000)
 _HOPS = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
-             model_steps=15_000)  # fmt: skip
+             gamma=0.997, lam=0.97, model_steps=15_000)  # fmt: skip
 _TEN = dict(n_train=2_000_000, deployments=10, iterations=800)
 # What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
 PRESETS = {
@@ -160,8 +160,9 @@ RECURSIVE = {  # what mode recursive changes in these
     "classroom": {
         "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
                   model_epochs=1, model_steps=30_000, model_patience=15),
-        "hopper": _HOPS | dict(gamma=0.997, lam=0.97),
-        "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256), iterations=30, model_steps=30_000),
+        "hopper": _HOPS,
+        "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256), target_kl=0.01, iterations=40,
+                                 model_steps=30_000),
         "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
     },
     "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
