@@ -31,7 +31,7 @@ class Config:
     env: str = "hopper"  # the robot
     preset: str = "classroom"  # a run of seconds, minutes or hours
     seed: int = 0  # every random number of the run comes from it
-    threads: int = 0  # worker threads; 0: all cores
+    threads: int = 0  # worker threads; 0: one per physical core
     gradients: str = "hand"  # derivatives: by hand is fast, autograd follows any change of the code
     # data
     data: str = ""  # dataset file (.npz); empty: the default dataset, collected when missing

@@ -11,6 +11,7 @@ Functions follow the dtype of their parameters: float32 in training, float64 in 
 import math
 import os
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import NamedTuple
 
 import autograd.numpy as anp  # in the functions that autograd may trace; plain NumPy in all others
@@ -26,15 +27,21 @@ CHUNK = 1000  # rows that one worker takes at a time: 1000 x 256 float32 activat
 _pool = ThreadPoolExecutor(1)
 
 
+def cores():
+    """Physical cores that this process may run on: hardware threads that share one share its arithmetic, too."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
+    siblings = (Path(f"/sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list") for i in usable)
+    return len({path.read_text() if path.exists() else path for path in siblings})
+
+
 def use_threads(n=0):
-    """Use n worker threads (0: all cores this process may run on), each with single-threaded BLAS.  -> n
+    """Use n worker threads (0: one per physical core), each with single-threaded BLAS.  -> n
 
     The program keeps its cores busy by giving every worker a member, a chunk of rows or a chunk of
     environments.  BLAS itself stays on one thread: its own threads fight with ours, and with other processes.
     """
     global _pool
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    n = n or cores
+    n = n or cores()
     threadpool_limits(1, user_api="blas")
     _pool = ThreadPoolExecutor(n)
     return n

@@ -493,6 +493,14 @@ def test_race_passes_errors_on(n, use_threads):
         list(nets.race([broken(), iter([1, 2])]))
 
 
+def test_hardware_threads_of_one_core_count_once(monkeypatch):
+    monkeypatch.setattr(nets.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3, 7}, raising=False)
+    siblings = {"cpu0": "0,2\n", "cpu1": "1,3\n", "cpu2": "0,2\n", "cpu3": "1,3\n"}  # nobody knows of cpu7
+    monkeypatch.setattr(nets.Path, "exists", lambda path: path.parts[-3] in siblings)
+    monkeypatch.setattr(nets.Path, "read_text", lambda path: siblings[path.parts[-3]])
+    assert nets.cores() == 3
+
+
 def test_use_threads_limits_workers_and_blas(use_threads):
     assert use_threads(1) == 1 == nets.workers()
     all_cores = use_threads()
