@@ -28,7 +28,6 @@ import contextlib
 import io
 import itertools
 import json
-import subprocess
 import sys
 import time
 import traceback
@@ -169,20 +168,11 @@ def execute(folder, asked, cfg, peers):
     row |= {"real_return": returns.mean(), "real_return_std": returns.std(), "episodes": len(returns)}
     row |= {"real_length": lengths.mean(), "data_return": logged["mean"], "data_return_std": logged["std"]}
     row |= {"data_seconds": round(starts - began, 3), "fit_seconds": round(trained - starts, 3)}
-    row |= {"evaluate_seconds": round(time.perf_counter() - trained, 3), "commit": commit()}
+    row |= {"evaluate_seconds": round(time.perf_counter() - trained, 3), "commit": run.commit()}
     row |= {"versions": ", ".join(f"{k} {v}" for k, v in versions.items()), "sha256": digest}
     run.write_csv(folder / "result.csv", [row | {"command": command(asked, cfg)}])
     seconds = f"{row['fit_seconds']:,.0f} s for {asked['steps']:,} steps"
     run.say(f"{cfg.env} {folder.name}: return {run.summary(returns)['text']}, {seconds}")
-
-
-def commit():
-    """The commit of this program, "-dirty" if files were changed since; empty if nobody knows."""
-    words = ["git", "-C", str(run.HERE), "describe", "--always", "--dirty", "--exclude", "*"]
-    try:
-        return subprocess.run(words, capture_output=True, text=True).stdout.strip()
-    except OSError:
-        return ""
 
 
 def command(asked, cfg):
