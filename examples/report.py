@@ -1,6 +1,7 @@
 """Tables and figures of finished runs: `python examples/report.py RUN [RUN ...] > report.md`
 
-RUN is a run directory (config.json and progress.csv of it are enough), or a folder of many.  Runs that differ in
+RUN is a run directory (config.json and progress.csv of it are enough), one of compare_d3rlpy.py, or a folder of many.
+Runs that differ in
 nothing but the seed make one table, with a row per seed.  Offline: dataset, clone, last policy, imagined return, and,
 apart, the best policy on the way (chosen by evaluation: not a result); recursive: the last policy of each deployment
 (mean ± std over the real episodes at its end); online: the last row.  Below it the interquartile mean over the seeds
@@ -34,7 +35,10 @@ import run
 
 
 class Run(NamedTuple):
-    """One finished run: its config.json, the rows of progress.csv as numbers, and run.json ({} where there is none)."""
+    """One finished run: its config.json, the rows of progress.csv as numbers, and run.json ({} where there is none).
+
+    A run of compare_d3rlpy.py is one offline run more, with a single row; its config.json names the "method".
+    """
 
     config: dict
     rows: list
@@ -42,10 +46,14 @@ class Run(NamedTuple):
 
     def experiment(self):
         """What it shares with its other seeds; thread counts and paths do not make another experiment.  -> text"""
+        if "method" in self.config:
+            return json.dumps({k: self.config[k] for k in ("env", "method", "n_train", "noise", "steps")})
         return json.dumps({**self.config, "seed": 0, "data": "", "data_dir": "", "threads": 0}, sort_keys=True)
 
     def command(self):
         """The line that makes this run, without its seed."""
+        if "method" in self.config:
+            return self.rows[0]["command"].replace(f" --random_seeds {self.config['seed']}", "")
         return run.command(run.read_config({**self.config, "seed": 0, "data": "", "threads": 0}))
 
     def dataset(self):
@@ -54,11 +62,15 @@ class Run(NamedTuple):
 
     def flags(self):
         """What its command changes in the algorithm of its preset.  -> list of texts"""
+        if "method" in self.config:
+            return []
         named = "n_train", "noise", "no-bc_init", "deployments", "preset"  # shown elsewhere
         return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in named]
 
     def method(self):
         """Which algorithm it is of."""
+        if "method" in self.config:
+            return f"{self.config['method']} (d3rlpy, {self.config['steps']:,} steps)"
         if self.config["mode"] == "online":
             return "TRPO on the simulator"
         return "BREMEN" if self.config["bc_init"] else "without the clone (ME-TRPO style)"
@@ -69,7 +81,7 @@ class Run(NamedTuple):
 
     def best(self):
         """The highest real return of its policies: chosen by evaluation, so reported apart."""
-        return max(row["real_return"] for row in self.rows[1:])
+        return max((row["real_return"] for row in self.rows[1:]), default=np.nan)
 
 
 def read(folder):
@@ -77,8 +89,11 @@ def read(folder):
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
-        with open(folder / "progress.csv", newline="") as f:
-            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
+        peer = {"mode": "offline", "bc_init": False} if "method" in config else {}
+        with open(folder / ("result.csv" if peer else "progress.csv"), newline="") as f:
+            rows = [{k: number(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
+        if peer:
+            return Run(config | peer, rows, {"data": {"sha256": rows[0]["sha256"]}} | config)
         if left := left_of(config, rows):
             raise ValueError(f"not finished, {left:.0f} to come")
         about = folder / "run.json"
@@ -87,9 +102,18 @@ def read(folder):
         raise SystemExit(f"{folder}: not the directory of a finished run ({type(e).__name__}: {e})") from e
 
 
+def number(text):
+    """What stands in a cell: a number where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def labels(experiments):
     """What to call each experiment beside the others: its method, and the flags that not all of them have.  -> list"""
-    shared = set.intersection(*(set(runs[0].flags()) for runs in experiments))
+    own = (runs[0] for runs in experiments if "method" not in runs[0].config)
+    shared = set.intersection(*[set(r.flags()) for r in own] or [set()])
     return [", ".join([runs[0].method(), *(f for f in runs[0].flags() if f not in shared)]) for runs in experiments]
 
 
@@ -125,8 +149,10 @@ def numbers(r):
     if r.config["mode"] == "recursive":
         ends = {int(row["deployment"]): row for row in r.rows}  # a later row of a deployment replaces this one
         return {f"{i}": pair(row, "real_return") for i, row in ends.items()}
-    start = "clone" if r.config["bc_init"] else "start"
-    begin = {"dataset": pair(first, "data_return"), start: pair(first, "real_return")}
+    begin = {"dataset": pair(first, "data_return")}
+    if "method" in r.config:
+        return begin | {"last policy": pair(last, "real_return")}
+    begin |= {"clone" if r.config["bc_init"] else "start": pair(first, "real_return")}
     end = {"last policy": pair(last, "real_return"), "imagined": pair(last, "imagined_return")}
     return begin | end | {"(best on the way)": (r.best(), np.nan)}
 
@@ -230,7 +256,7 @@ def write_rows(path, experiments):
     """A row per run, for other programs."""
     rows = []
     for label, r in ((label, r) for label, runs in zip(labels(experiments), experiments) for r in runs):
-        last, cells, data = r.rows[-1], numbers(r), r.about.get("data", {})
+        last, cells = r.rows[-1], numbers(r)
         row = {k: r.config[k] for k in ("env", "mode", "seed", "noise")} | {"method": label}
         row |= {"transitions": last.get("real_transitions", last.get("real_steps"))}
         row |= {"last_return": list(cells.values())[-1][0] if r.config["mode"] != "offline" else last["real_return"]}
@@ -239,9 +265,11 @@ def write_rows(path, experiments):
             row |= {"best_return": r.best(), "dataset_return": r.rows[0].get("data_return")}
         if r.config["mode"] == "offline" and r.config["bc_init"]:
             row |= {"clone_return": r.rows[0]["real_return"]}
-        row |= {"wall_seconds": round(r.seconds(), 1), "commit": r.about.get("commit"), "sha256": data.get("sha256")}
+        row |= {"wall_seconds": round(r.seconds(), 1), "sha256": r.about.get("data", {}).get("sha256")}
+        row |= {"commit": r.about.get("commit", last.get("commit"))}
         row |= {"versions": " ".join(f"{k}={v}" for k, v in r.about.get("versions", {}).items())}
-        rows.append(row | {"command": f"{r.command()} --seed {r.config['seed']}"})
+        seeds = "--random_seeds" if "method" in r.config else "--seed"
+        rows.append(row | {"command": f"{r.command()} {seeds} {r.config['seed']}"})
     run.write_csv(Path(path), rows)
 
 
@@ -304,6 +332,8 @@ def plot_profile(experiments, path):
     left.set(xlabel="normalised return (0: random actions, 1: behaviour policy)", ylabel="share of runs above it")
     left.legend(frameon=False, fontsize=9)
     for method, runs in zip(labels(experiments), experiments):
+        if "method" in runs[0].config:  # imagines nothing
+            continue
         ends = [[r.rows[-1][k] for k in ("real_return", "imagined_return")] for r in runs]
         points, shown = score(runs[0].config["env"], ends), right.get_legend_handles_labels()[1]
         label = None if method in shown else method

@@ -1,6 +1,7 @@
 """What stands in examples/: behaviour policies that say where they come from, and the table of results."""
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -108,9 +109,7 @@ def test_report_of_recursive_and_online_runs(finished, tmp_path):
 
 def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
     """Two methods, one environment: a table of both, a picture, and a CSV with what each run came from."""
-    words = (
-        "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --online_steps 4000 --no-bc_init"
-    )
+    words = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --online_steps 4000".split()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(finished.parent.parent)
         assert run.main([*words, "--no-bc_init", "--exp_name", "none", "--random_seeds", "3", "4"]) == 0
@@ -134,6 +133,32 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
     with Image.open(picture) as image:
         assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
     assert report(finished / "recursive", "--profile", picture).returncode != 0
+
+
+def test_rows_of_other_programs_join_the_table(finished, tmp_path):
+    """A run as compare_d3rlpy.py leaves it, on the same data: a column more, beside BREMEN's."""
+    for seed in (3, 4):
+        folder = tmp_path / f"pendulum/td3_bc/td3_bc{seed}"
+        folder.mkdir(parents=True)
+        asked = {"env": "pendulum", "method": "td3_bc", "seed": seed, "n_train": 600, "noise": "pure", "steps": 7}
+        (folder / "config.json").write_text(json.dumps(asked | {"versions": {"d3rlpy": "1"}}))
+        row = asked | {"real_return": -100 * seed, "real_return_std": 5, "data_return": -9, "data_return_std": 1}
+        row |= {"real_transitions": 600, "fit_seconds": 60, "commit": "abc", "sha256": "0f"}
+        run.write_csv(folder / "result.csv", [row | {"command": f"python x.py --random_seeds {seed} --steps 7"}])
+    done = report(
+        finished / "offline/bremen", tmp_path, "--profile", tmp_path / "p.png", "--csv", tmp_path / "rows.csv"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        "`python x.py --steps 7 --random_seeds 3 4`" in done.stdout and "| 3 | -9 ± 1 | -300 ± 5 | 1.0 |" in done.stdout
+    )
+    *_, beside = done.stdout.split("###")
+    assert "| dataset | clone | BREMEN | td3_bc (d3rlpy, 7 steps) |" in beside and "-350 [-400, -300]" in beside
+    with open(tmp_path / "rows.csv", newline="") as f:
+        rows = [row for row in csv.DictReader(f) if "td3_bc" in row["method"]]
+    assert [(row["last_return"], row["commit"], row["versions"]) for row in rows] == [
+        ("-300.0", "abc", "d3rlpy=1"), ("-400.0", "abc", "d3rlpy=1")
+    ]  # fmt: skip
 
 
 # What the rliable package (1.2.0, its authors' own) says about these scores, five runs of four tasks: interquartile
