@@ -39,6 +39,7 @@ class Config:
     n_train: int = 200_000  # real transitions used for training, over all deployments [rows]
     noise: str = "pure"  # how to act while collecting: samples of the behaviour policy, uniform random, or mixtures
     deployments: int = 4  # mode recursive: how often n_train / deployments transitions are collected
+    deployed_steps: int = 1000  # mode recursive: after so many steps at most a deployed robot is set up anew [steps]
     # dynamics models
     members: int = 5  # K, ensemble size
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
@@ -338,9 +339,10 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
 
 def collect_batch(s, cfg, rng, report=ignore):
     """n_train / deployments real transitions of the policy with its noise, at first of uniform random actions:
-    Algorithm 1, "deploy".  `noise` may add more of it.  -> Batch, {"deployed_return": mean of its whole episodes}
+    Algorithm 1, "deploy".  `noise` may add more of it.  -> Batch, {"deployed_return": mean of its episodes}
     """
     task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
+    task = replace(task, max_steps=min(task.max_steps, cfg.deployed_steps))
     acts = envs.behavior(task, *((None, "random") if s.theta is None else (policy_of(s, cfg).sample, cfg.noise)))
     show = lambda rows: report({"stage": "deploy", "done": rows, "total": n})
     batch = envs.collect(task, acts, n, rng, threads=nets.use_threads(cfg.threads), report=show)

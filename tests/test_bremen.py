@@ -1065,6 +1065,15 @@ def test_deployments_share_the_iterations_evenly():
     assert at == [0, 4, 8] and records[-1]["state"].updates == 14
 
 
+def test_a_deployed_robot_is_set_up_anew_after_deployed_steps():
+    batch, _ = bremen.collect_batch(bremen.State(streams := bremen.streams(0)), replace(AGAIN, deployed_steps=50),
+                                    streams["collect"])  # fmt: skip
+    _, lengths = envs.episode_returns(batch)
+    assert set(lengths[:-1]) == {50} and len(batch.rew) == 220, "a pendulum never falls; its own limit is 200"
+    assert batch.truncated.sum() == 5 and not batch.terminated.any()
+    assert np.abs(batch.obs[50] - batch.next_obs[49]).max() > 0.01, "another episode"
+
+
 @pytest.mark.parametrize("all_bc", [False, True])
 def test_models_see_all_data_the_clone_the_newest(all_bc):
     seen = {"fit": [], "clone": []}
