@@ -223,7 +223,7 @@ def test_a_sweep_finishes_what_is_not_finished(tmp_path):
     assert [(folder / "policy.npz").read_bytes() for folder in folders] == before
     assert [(folder / "policy.npz").stat().st_mtime_ns for folder in folders[2:]] == times
     tables = report(tmp_path / "s").stdout.split("###")[1:]
-    assert len(tables) == 2 and all("| IQM [95 %] |" in table for table in tables)
+    assert len(tables) == 3 and all("| IQM [95 %] |" in table for table in tables[:2]) and "Side by side" in tables[2]
 
 
 def test_a_run_that_fails_is_reported_and_stops_no_other(tmp_path):
