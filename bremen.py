@@ -11,6 +11,7 @@ P parameters.  theta: policy, beta: clone, phi: dynamics models.
 """
 
 from dataclasses import dataclass, fields, replace
+from itertools import zip_longest
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ class Config:
     env: str = "hopper"  # the robot
     preset: str = "classroom"  # a run of seconds, minutes or hours
     seed: int = 0  # every random number of the run comes from it
-    threads: int = 0  # worker threads; 0: all cores
+    threads: int = 0  # worker threads; 0: one per physical core
     gradients: str = "hand"  # derivatives: by hand is fast, autograd follows any change of the code
     # data
     data: str = ""  # dataset file (.npz); empty: the default dataset, collected when missing
@@ -38,6 +39,7 @@ class Config:
     n_train: int = 200_000  # real transitions used for training, over all deployments [rows]
     noise: str = "pure"  # how to act while collecting: samples of the behaviour policy, uniform random, or mixtures
     deployments: int = 4  # mode recursive: how often n_train / deployments transitions are collected
+    deployed_steps: int = 1000  # mode recursive: after so many steps at most a deployed robot is set up anew [steps]
     # dynamics models
     members: int = 5  # K, ensemble size
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
@@ -132,7 +134,7 @@ _ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015,
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
 _LONG_PATHS = dict(horizon=1000)
 _HOPS = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
-             model_steps=15_000)  # fmt: skip
+             gamma=0.997, lam=0.97, model_steps=15_000)  # fmt: skip
 _TEN = dict(n_train=2_000_000, deployments=10, iterations=800)
 # What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
 PRESETS = {
@@ -159,8 +161,9 @@ RECURSIVE = {  # what mode recursive changes in these
     "classroom": {
         "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
                   model_epochs=1, model_steps=30_000, model_patience=15),
-        "hopper": _HOPS | dict(gamma=0.997, lam=0.97),
-        "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256), iterations=30, model_steps=30_000),
+        "hopper": _HOPS,
+        "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256), target_kl=0.01, iterations=40,
+                                 model_steps=30_000),
         "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
     },
     "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
@@ -168,7 +171,10 @@ RECURSIVE = {  # what mode recursive changes in these
 
 
 def preset(cfg):
-    """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}"""
+    """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}
+
+    `paper` holds the original's numbers.
+    """
     tables = [PRESETS[cfg.preset]] + ([RECURSIVE[cfg.preset]] if cfg.mode == "recursive" else [])
     if cfg.mode == "online":
         tables += [{"*": _ONLINE, "ant": dict(std=0.3, target_kl=0.02)}]
@@ -232,7 +238,7 @@ STREAMS = "init", "collect", "model", "clone", "imagine", "evaluate"
 
 
 def streams(seed):
-    """A generator for each purpose: a new draw in one leaves the others unmoved.  -> dict"""
+    """A generator for each purpose: a new draw in one leaves the others unmoved (the original seeds some).  -> dict"""
     return dict(zip(STREAMS, map(np.random.default_rng, np.random.SeedSequence(seed).spawn(len(STREAMS)))))
 
 
@@ -333,9 +339,10 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
 
 def collect_batch(s, cfg, rng, report=ignore):
     """n_train / deployments real transitions of the policy with its noise, at first of uniform random actions:
-    Algorithm 1, "deploy".  `noise` may add more of it.  -> Batch, {"deployed_return": mean of its whole episodes}
+    Algorithm 1, "deploy".  `noise` may add more of it.  -> Batch, {"deployed_return": mean of its episodes}
     """
     task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
+    task = replace(task, max_steps=min(task.max_steps, cfg.deployed_steps))
     acts = envs.behavior(task, *((None, "random") if s.theta is None else (policy_of(s, cfg).sample, cfg.noise)))
     show = lambda rows: report({"stage": "deploy", "done": rows, "total": n})
     batch = envs.collect(task, acts, n, rng, threads=nets.use_threads(cfg.threads), report=show)
@@ -344,7 +351,10 @@ def collect_batch(s, cfg, rng, report=ignore):
 
 
 def renormalized(s, norm, cfg):
-    """A State with another normaliser whose policy still does what it did: only its first layer changes."""
+    """A State with another normaliser whose policy still does what it did: only its first layer changes.
+
+    The original keeps weights and changes the normaliser under them.
+    """
     if s.theta is None:
         return s._replace(norm=norm)
     theta = s.theta.copy()
@@ -366,9 +376,10 @@ def logged_paths(data):
 def fit_dynamics(data, cfg, rng, report=ignore):
     """Fit K models to next_obs - obs by least squares: Algorithm 2, "train K models" (deterministic, no variance).
 
-    Inputs [obs, act] and targets are normalised.  All members hold out the same random rows for validation, but each
-    starts from its own weights and sees its own shuffles.  -> Dynamics, {"model_loss": mean of the members' best
-    validation losses, "model_curve": validation losses of the members per epoch, NaN once they have stopped}
+    Inputs [obs, act] and targets are normalised.  All members hold out the same random rows for validation (the
+    original: the last ones), but each starts from its own weights and sees its own shuffles.  -> Dynamics,
+    {"model_loss": mean of the members' best validation losses, "model_curve": validation losses of the members per
+    epoch, NaN once they have stopped}
     """
     x, delta = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
     inputs, outputs = nets.Normalizer.fit(x), nets.Normalizer.fit(delta)
@@ -380,23 +391,25 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     cfg = replace(cfg, model_epochs=max(cfg.model_epochs, enough))
     rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))  # rng.spawn would hide a counter in rng
     members = [fit_member(x[held:], y[held:], x[:held], y[:held], cfg, r) for r in rngs]
-    best, curve = [None] * cfg.members, []
-    while any(news := nets.parallel(lambda member: next(member, None), members)):
-        best = [new or old for new, old in zip(news, best)]
-        curve.append([new[0] if new else np.nan for new in news])
-        loss = float(np.mean([b[1] for b in best]))
-        report({"stage": "model", "done": len(curve), "total": cfg.model_epochs, "loss": loss})
-    seen = np.concatenate([data.obs, data.next_obs])
+    last, curves = {}, [[] for _ in members]
+    for k, news in nets.race(members):
+        last[k] = news
+        curves[k].append(news[0])
+        loss = float(np.mean([last[i][1] for i in sorted(last)]))
+        report({"stage": "model", "done": max(map(len, curves)), "total": cfg.model_epochs, "loss": loss})
+    seen = np.concatenate([data.obs, data.next_obs])  # the original's imagined states end at 1e5
     reach = (seen.min(axis=0), seen.max(axis=0)) if cfg.clip_states else (seen[0] * 0 - np.inf, seen[0] * 0 + np.inf)
+    curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
     info = {"model_loss": loss, "model_curve": curve}
-    return Dynamics(np.stack([b[2] for b in best]), inputs, outputs, *reach), info
+    return Dynamics(np.stack([last[k][2] for k in range(cfg.members)]), inputs, outputs, *reach), info
 
 
 def fit_member(x, y, x_val, y_val, cfg, rng):
     """Generator: one model, one epoch of Adam per `next`, until `model_patience` epochs brought nothing better.
 
     x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)): the best weights are
-    kept, not the last.  Raises FloatingPointError when training diverges.
+    kept, not the last as in the original, whose step size is constant, too.  Raises FloatingPointError when training
+    diverges.
     """
     sizes = x.shape[1], *cfg.model_hidden, y.shape[1]
     phi = nets.init_mlp(rng, sizes)
@@ -426,7 +439,8 @@ def predict(dynamics, obs, act, member, cfg):
 def clone_behavior(data, norm, cfg, rng, report=ignore):
     """Clone the behaviour policy: Algorithm 2, "behavior cloning", minimises the mean of 1/2 |a - mu(s)|^2.
 
-    The mean is squashed to the action limit, the standard deviation is the run's `std`.
+    The mean is squashed to the action limit, the standard deviation is the run's `std`.  (The original minimises the
+    error of a sampled action, to which the mean adds nothing but noise.)
     -> beta (P,), {"clone_loss": that mean}
     """
     net, beta = policy_net(cfg), new_policy(cfg, rng)
@@ -447,7 +461,10 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
 
 
 def start_states(data, cfg):
-    """The states from which imagined paths start: any logged, logged episode starts, or simulator resets.  -> (R, S)"""
+    """The states from which imagined paths start: any logged, logged episode starts, or simulator resets.  -> (R, S)
+
+    Resets, the original's default, draw on the simulator: mode offline does without.
+    """
     if cfg.start == "dataset":
         return data.obs
     if cfg.start == "initial":
@@ -459,7 +476,8 @@ def start_states(data, cfg):
 def imagine_paths(s, starts, cfg, rng):
     """Roll the policy out in the ensemble from states drawn from `starts` (R, S): Algorithm 2, "imagined rollouts".
 
-    imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place.  At each step one
+    imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place (the original pads
+    it with zeros, and takes the first rows of the padded paths).  At each step one
     member, drawn at random, predicts for all (or each path keeps its own).  alpha times `log_ratio_to_clone` is
     taken off the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]};
     FloatingPointError when the models diverge
@@ -514,7 +532,7 @@ def log_ratio_to_clone(s, obs, act, cfg):
     """log policy(act | obs) - log clone(act | obs) [nats]: on average over the policy's actions KL(policy || clone).
 
     The KL of a state itself, the same for all actions there, would teach nothing about *this* action: policy gradients
-    do not differentiate rewards.  obs (N, S), act (N, A) as sampled -> (N,)
+    do not differentiate rewards (the original charges it nevertheless).  obs (N, S), act (N, A) as sampled -> (N,)
     """
     (sizes, limit), obs = policy_net(cfg), s.norm(obs)
     density = lambda v: nets.log_prob(act, nets.mlp(v, obs, sizes, limit), nets.split(v, sizes)[1])
@@ -544,7 +562,8 @@ def compare_paths(s, cfg, rng, paths=20):
 
     Trajectories go on for `horizon` steps, are normalised, and stand still once their episode has ended.  Distances
     are root mean squares over time and coordinates: the energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| of real X
-    and imagined Y (Szekely & Rizzo 2013) sums over time *under* the root, and leaves out pairs with the same noise.
+    and imagined Y (Szekely & Rizzo 2013) sums over time *under* the root (the original: roots over time), and leaves
+    out pairs with the same noise.
     -> numbers, {"real": (T, B, S) and "imagined": (K, T, B, S) as observed, "error": (T,) distance after each step}
     """
     task, policy, K = envs.TASKS[cfg.env], policy_of(s, cfg), len(s.dynamics.phi)

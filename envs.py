@@ -114,7 +114,7 @@ class Task:
         return np.all((self.low < obs) & (obs < self.high), axis=-1)
 
     def clip(self, act):
-        """The action that the environment applies, float32.  (..., A) -> (..., A)"""
+        """The action as applied, float32; data hold this one (the original's: as sampled).  (..., A) -> (..., A)"""
         return np.clip(np.asarray(act, np.float32), -self.act_limit, self.act_limit)
 
     def random_action(self, obs, rng):
@@ -519,7 +519,7 @@ def write_whole(path, write):
 
 
 def write_npz(path, **arrays):
-    """Write an .npz, whole or not at all.  No pickles."""
+    """Write an .npz, whole or not at all.  No pickles, unlike the original."""
     arrays = {name: np.asarray(value) for name, value in arrays.items()}
     objects = [name for name, a in arrays.items() if a.dtype.hasobject]
     if objects:

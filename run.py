@@ -3,6 +3,7 @@
 import argparse
 import csv
 import difflib
+import functools
 import importlib.util
 import inspect
 import io
@@ -10,6 +11,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -184,6 +186,16 @@ def versions():
     """Versions of what decides the numbers of a run.  -> dict"""
     packages = {p: version(p) for p in ("numpy", "numba", "scipy", "gymnasium", "mujoco", "autograd")}
     return {"python": platform.python_version(), **packages}
+
+
+@functools.cache
+def commit():
+    """The commit of this program, with "-dirty" where a file was changed since; "unknown" outside of git."""
+    words = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def save_policy(path, policy, cfg, **meta):
@@ -598,7 +610,8 @@ def iteration_row(cfg, folder, state, records, history, progress, starts):
 def evaluation(cfg, folder, state, starts, ends):
     """Return of the policy's mean action in the simulator and in the ensemble, and how far these are apart.  -> dict
 
-    There are more episodes at both `ends` of a deployment: they stand in the closing table.
+    There are more episodes at both `ends` of a deployment: they stand in the closing table.  Real steps are counted
+    (the original does not), and training never hears of them.
     """
     policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
     ends = ends or state.updates == cfg.updates_by(state.deployments)
@@ -623,7 +636,7 @@ def write_results(folder, cfg, state, history, events):
     write_csv(folder / "progress.csv", rows)
     about = {"command": command(cfg)} | {k: rows[-1][k] for k in ABOUT if k in rows[-1]}
     known = {k: history[k] for k in ("data", "policy", "batches", "rows") if k in history}
-    text = json.dumps({"command": about["command"], "versions": versions(), **known}, indent=1)
+    text = json.dumps({"command": about["command"], "commit": commit(), "versions": versions(), **known}, indent=1)
     envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
     paths = [folder / "policy.npz"]
     if cfg.keep_policies:

@@ -24,7 +24,8 @@ def gae(rew, val, next_val, terminated, truncated, gamma, lam):
     """Generalised advantage estimation, Eq. (16) of arXiv:1506.02438.  All (T, B) -> (T, B), unit of reward.
 
     `next_val` is the value of the state that the step led to, not of row t+1: after a restart they differ.
-    Termination stops bootstrapping; termination and truncation stop the sum.  The last row always bootstraps.
+    Termination stops bootstrapping; termination and truncation stop the sum.  The last row always bootstraps (the
+    original code takes the value 0 at the horizon).
     """
     if len({x.shape for x in (rew, val, next_val, terminated, truncated)}) != 1 or rew.ndim != 2:
         raise ValueError("gae: rew, val, next_val, terminated and truncated must all have one shape (T, B)")
@@ -70,7 +71,8 @@ def line_search(evaluate, full_step, expected, max_kl, backtrack=0.8, max_backtr
 
     `evaluate(step) -> (improvement, kl)`; full_step (P,); `expected` is the improvement that the gradient predicts
     for the full step.  Accepted is the first backtrack^k * full_step with kl <= max_kl and at least `accept_ratio`
-    of the predicted improvement.  -> step (P,) (zeros when none is), improvement, kl, backtracks, accepted
+    of the predicted improvement (the original code looks at the improvement alone).
+    -> step (P,) (zeros when none is), improvement, kl, backtracks, accepted
     """
     for k in range(max_backtracks + 1):
         fraction = backtrack**k
@@ -222,7 +224,7 @@ def features(obs, time):
 
 
 def new_critic(rng, obs_dim, cfg):
-    """A value function that is zero everywhere (linear) or nearly so (network of widths `value_hidden`).  -> Critic"""
+    """A value function that is zero everywhere (linear, as the original's) or nearly so (a network).  -> Critic"""
     if cfg.value == "linear":
         return Critic(np.zeros(2 * obs_dim + 4))
     psi = nets.init_mlp(rng, (obs_dim, *cfg.value_hidden, 1), out_scale=0.01)

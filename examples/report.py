@@ -1,43 +1,120 @@
-"""Tables and a figure of finished runs: `python examples/report.py RUN [RUN ...] > report.md`
+"""Tables and figures of finished runs: `python examples/report.py RUN [RUN ...] > report.md`
 
-RUN is a run directory (config.json and progress.csv of it are enough), or a folder of many.  Runs that differ in
-nothing but the seed make one table, with a row per seed.  Offline: dataset, clone, last policy, imagined return;
-recursive: the last policy of each deployment (mean ± std over the real episodes at its end); online: the last row.
-Below it the interquartile mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000 resamples of the
-seeds), as in Agarwal et al., arXiv:2108.13264.
+RUN is a run directory (config.json and progress.csv of it are enough), one of compare_d3rlpy.py, or a folder of many.
+Runs that differ in
+nothing but the seed make one table, with a row per seed.  Offline: dataset, clone, last policy, imagined return, and,
+apart, the best policy on the way (chosen by evaluation: not a result); recursive: the last policy of each deployment
+(mean ± std over the real episodes at its end); online: the last row.  Below it the interquartile mean over the seeds
+with a 95 % bootstrap interval (percentiles of 10,000 resamples of the seeds), as in Agarwal et al., arXiv:2108.13264.
 
-With `--figure FILE` also a picture: return against deployments and against real transitions, a column per
-environment, of recursive and online runs.  An update of online TRPO is a deployment: its new policy goes to the robot.
+A last table sets the methods side by side, a row per environment and dataset; its bottom row is the interquartile
+mean over environments and seeds of normalised scores (0: uniform random actions, 1: the behaviour policy in
+examples/behavior/), resampled within each environment.
+
+--figure FILE   return against deployments and real transitions, of recursive and online runs.  An update of online
+                TRPO is a deployment: its new policy goes to the robot
+--profile FILE  of offline runs: the share of runs above any score, and imagined against real returns
+--csv FILE      a row per run: returns, seconds, command, and what run.json adds: commit, versions, SHA-256 of the data
 """
 
 import argparse
 import csv
 import json
 import sys
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import bremen
+import envs
 import run
 
 
+class Run(NamedTuple):
+    """One finished run: its config.json, the rows of progress.csv as numbers, and run.json ({} where there is none).
+
+    A run of compare_d3rlpy.py is one offline run more, with a single row; its config.json names the "method".
+    """
+
+    config: dict
+    rows: list
+    about: dict
+
+    def experiment(self):
+        """What it shares with its other seeds; thread counts and paths do not make another experiment.  -> text"""
+        if "method" in self.config:
+            return json.dumps({k: self.config[k] for k in ("env", "method", "n_train", "noise", "steps")})
+        return json.dumps({**self.config, "seed": 0, "data": "", "data_dir": "", "threads": 0}, sort_keys=True)
+
+    def command(self):
+        """The line that makes this run, without its seed."""
+        if "method" in self.config:
+            return self.rows[0]["command"].replace(f" --random_seeds {self.config['seed']}", "")
+        return run.command(run.read_config({**self.config, "seed": 0, "data": "", "threads": 0}))
+
+    def dataset(self):
+        """The data of an offline run, as text."""
+        return f"{self.config['env']}, {self.config['n_train']:,} {self.config['noise']}"
+
+    def flags(self):
+        """What its command changes in the algorithm of its preset.  -> list of texts"""
+        if "method" in self.config:
+            return []
+        named = "n_train", "noise", "no-bc_init", "deployments", "preset"  # shown elsewhere
+        return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in named]
+
+    def method(self):
+        """Which algorithm it is of."""
+        if "method" in self.config:
+            return f"{self.config['method']} (d3rlpy, {self.config['steps']:,} steps)"
+        if self.config["mode"] == "online":
+            return "TRPO on the simulator"
+        return "BREMEN" if self.config["bc_init"] else "without the clone (ME-TRPO style)"
+
+    def seconds(self):
+        """Wall time of all its parts."""
+        return sum(v for row in self.rows for k, v in row.items() if k.endswith("_seconds"))
+
+    def best(self):
+        """The highest real return of its policies: chosen by evaluation, so reported apart."""
+        return max((row["real_return"] for row in self.rows[1:]), default=np.nan)
+
+
 def read(folder):
-    """One run.  -> (what it shares with its other seeds, a text), config, rows of progress.csv as numbers"""
+    """The finished run in a directory.  -> Run; or SystemExit"""
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
-        with open(folder / "progress.csv", newline="") as f:
-            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
+        peer = {"mode": "offline", "bc_init": False} if "method" in config else {}
+        with open(folder / ("result.csv" if peer else "progress.csv"), newline="") as f:
+            rows = [{k: number(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
+        if peer:
+            return Run(config | peer, rows, {"data": {"sha256": rows[0]["sha256"]}} | config)
         if left := left_of(config, rows):
             raise ValueError(f"not finished, {left:.0f} to come")
+        about = folder / "run.json"
+        return Run(config, rows, json.loads(about.read_text()) if about.exists() else {})
     except (OSError, ValueError, KeyError, IndexError) as e:
         raise SystemExit(f"{folder}: not the directory of a finished run ({type(e).__name__}: {e})") from e
-    # thread counts and paths do not make another experiment
-    same = {**config, "seed": 0, "data": "", "data_dir": "", "threads": 0}
-    return json.dumps(same, sort_keys=True), config, rows
+
+
+def number(text):
+    """What stands in a cell: a number where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def labels(experiments):
+    """What to call each experiment beside the others: its method, and the flags that not all of them have.  -> list"""
+    own = (runs[0] for runs in experiments if "method" not in runs[0].config)
+    shared = set.intersection(*[set(r.flags()) for r in own] or [set()])
+    return [", ".join([runs[0].method(), *(f for f in runs[0].flags() if f not in shared)]) for runs in experiments]
 
 
 def left_of(config, rows):
@@ -63,107 +140,237 @@ def found(folders):
         yield from inside or [folder]
 
 
-def method(config):
-    """What a run is called in a legend."""
-    if config["mode"] == "online":
-        return "TRPO on the simulator"
-    return "BREMEN" if config["bc_init"] else "without the clone (ME-TRPO style)"
-
-
-def numbers(config, rows):
+def numbers(r):
     """What a run's row of the table shows.  -> {title: (mean, std)}"""
     pair = lambda row, name: (row[name], row.get(f"{name}_std", np.nan))
-    if config["mode"] == "online":
-        return {"last iteration, sampled actions": pair(rows[-1], "sampled_return")}
-    if config["mode"] == "recursive":
-        last = {int(row["deployment"]): row for row in rows}  # a later row of a deployment replaces this one
-        return {f"{i}": pair(row, "real_return") for i, row in last.items()}
-    first = {"dataset": pair(rows[0], "data_return"), "clone": pair(rows[0], "real_return")}
-    return first | {"last policy": pair(rows[-1], "real_return"), "imagined": pair(rows[-1], "imagined_return")}
+    first, last = r.rows[0], r.rows[-1]
+    if r.config["mode"] == "online":
+        return {"last iteration, sampled actions": pair(last, "sampled_return")}
+    if r.config["mode"] == "recursive":
+        ends = {int(row["deployment"]): row for row in r.rows}  # a later row of a deployment replaces this one
+        return {f"{i}": pair(row, "real_return") for i, row in ends.items()}
+    begin = {"dataset": pair(first, "data_return")}
+    if "method" in r.config:
+        return begin | {"last policy": pair(last, "real_return")}
+    begin |= {"clone" if r.config["bc_init"] else "start": pair(first, "real_return")}
+    end = {"last policy": pair(last, "real_return"), "imagined": pair(last, "imagined_return")}
+    return begin | end | {"(best on the way)": (r.best(), np.nan)}
 
 
-def interquartile_mean(x):
-    """Mean of the middle half of x (n,), with a 95 % bootstrap interval.  -> 3 numbers"""
-    iqm = lambda x, axis: stats.trim_mean(x, 0.25, axis=axis)
-    if len(x) < 2:
-        return iqm(x, 0), np.nan, np.nan
-    interval = stats.bootstrap((x,), iqm, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0))
-    return iqm(x, 0), *interval.confidence_interval
+# --- statistics -----------------------------------------------------------------------------------------------------
+
+
+def interquartile_mean(*samples):
+    """Mean of the middle half of all numbers, with a 95 % interval of a bootstrap within each sample.  -> 3 numbers
+
+    samples (n,): the seeds of one environment each.  One number has no interval.
+    """
+    iqm = lambda *xs, axis=-1: stats.trim_mean(np.concatenate(xs, axis=axis), 0.25, axis=axis)
+    if min(map(len, samples)) < 2:
+        return iqm(*samples), np.nan, np.nan
+    rng = np.random.default_rng(0)
+    interval = stats.bootstrap(samples, iqm, n_resamples=10_000, method="percentile", rng=rng).confidence_interval
+    return iqm(*samples), *interval
+
+
+def profile(samples, thresholds, resamples=2000):
+    """Share of runs above each threshold, with a 95 % interval; samples as above.  -> (M,), (M,), (M,)"""
+    rng, above = np.random.default_rng(0), lambda x: np.mean(x[..., None] > thresholds, axis=-2)
+    drawn = [np.asarray(x)[rng.integers(len(x), size=(resamples, len(x)))] for x in samples]
+    low, high = np.percentile(above(np.concatenate(drawn, axis=1)), (2.5, 97.5), axis=0)
+    return above(np.concatenate(samples)), low, high
+
+
+@cache
+def scale(env):
+    """Mean return of uniform random actions (100 episodes, seed 0) and of the behaviour policy.  -> 2 numbers"""
+    task = envs.TASKS[env]
+    returns, _ = envs.evaluate(task, task.random_action, 100, np.random.default_rng(0))
+    _, about = run.load_policy(run.HERE / "examples" / "behavior" / f"{env}.npz", task)
+    return returns.mean(), about["return_mean"]
+
+
+def score(env, x):
+    """Normalised return: 0 for uniform random actions, 1 for the behaviour policy."""
+    zero, one = scale(env)
+    return (np.asarray(x) - zero) / (one - zero)
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def interval_text(x, digits=0):
+    """Interquartile mean and interval of (mean, low, high), to be read."""
+    middle, low, high = (f"{v:,.{digits}f}" for v in x)
+    return middle if np.isnan(x[1]) else f"{middle} [{low}, {high}]"
 
 
 def table(runs):
-    """A heading, the command and a Markdown table of the runs of one experiment, a list of (config, rows)."""
-    config, rows = runs[0]
-    names, seeds = list(numbers(config, rows)), " ".join(str(c["seed"]) for c, _ in runs)
-    command = run.command(run.read_config({**config, "seed": 0, "data": "", "threads": 0}))
-    print(f"### {config['env']}, {config['mode']}: {method(config)}\n\n`{command} --random_seeds {seeds}`\n")
-    transitions = rows[-1].get("real_transitions", rows[-1].get("real_steps"))
-    print(
-        f"{transitions:,.0f} real transitions per seed{', by deployment' if config['mode'] == 'recursive' else ''}.\n"
-    )
+    """A heading, the command and a Markdown table of the runs of one experiment."""
+    first, names = runs[0], list(numbers(runs[0]))
+    seeds, recursive = " ".join(str(r.config["seed"]) for r in runs), first.config["mode"] == "recursive"
+    transitions = first.rows[-1].get("real_transitions", first.rows[-1].get("real_steps"))
+    print(f"### {first.config['env']}, {first.config['mode']}: {first.method()}\n")
+    print(f"`{first.command()} --random_seeds {seeds}`\n")
+    print(f"{transitions:,.0f} real transitions per seed{', by deployment' if recursive else ''}.\n")
     print(f"| seed | {' | '.join(names)} | minutes |\n|---|{'---|' * (len(names) + 1)}")
-    for config, rows in runs:
-        cells = (f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "") for m, s in numbers(config, rows).values())
-        seconds = sum(v for row in rows for k, v in row.items() if k.endswith("_seconds"))
-        print(f"| {config['seed']} | {' | '.join(cells)} | {seconds / 60:.1f} |")
+    for r in runs:
+        cells = (f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "") for m, s in numbers(r).values())
+        print(f"| {r.config['seed']} | {' | '.join(cells)} | {r.seconds() / 60:.1f} |")
     if len(runs) > 1:
-        means = [interquartile_mean(np.array([numbers(*r)[name][0] for r in runs])) for name in names]
-        print(f"| IQM [95 %] | {' | '.join(f'{m:,.0f} [{lo:,.0f}, {hi:,.0f}]' for m, lo, hi in means)} | |")
+        columns = (np.array([numbers(r)[name][0] for r in runs]) for name in names)
+        print(f"| IQM [95 %] | {' | '.join(interval_text(interquartile_mean(x)) for x in columns)} | |")
     print()
 
 
-def curve(config, rows):
+def outcomes(experiments):
+    """Last returns of offline experiments by dataset and method, dataset and clone among them.
+
+    -> {dataset: {method: (n,) returns}}, one entry per seed
+    """
+    found = {}
+    for label, runs in zip(labels(experiments), experiments):
+        cells = found.setdefault(runs[0].dataset(), {})
+        if runs[0].config["bc_init"]:
+            cells["dataset"] = np.array([numbers(r)["dataset"][0] for r in runs])
+            cells["clone"] = np.array([numbers(r)["clone"][0] for r in runs])
+        cells[label] = np.array([numbers(r)["last policy"][0] for r in runs])
+    return found
+
+
+def comparison(found):
+    """The methods side by side; the bottom row where all datasets have the method, and more than one environment."""
+    methods = list(dict.fromkeys(method for cells in found.values() for method in cells))
+    print(f"### Side by side\n\n| | {' | '.join(methods)} |\n|---|{'---|' * len(methods)}")
+    for name, cells in found.items():
+        texts = (interval_text(interquartile_mean(cells[m])) if m in cells else "" for m in methods)
+        print(f"| {name} | {' | '.join(texts)} |")
+    if len(environments := {name.split(",")[0] for name in found}) > 1:
+        scores = [[score(name.split(",")[0], c[m]) for name, c in found.items() if m in c] for m in methods]
+        texts = (interval_text(interquartile_mean(*x), 2) if len(x) == len(found) else "" for x in scores)
+        print(f"| normalised, {len(environments)} environments | {' | '.join(texts)} |")
+    print()
+
+
+def write_rows(path, experiments):
+    """A row per run, for other programs."""
+    rows = []
+    for label, r in ((label, r) for label, runs in zip(labels(experiments), experiments) for r in runs):
+        last, cells = r.rows[-1], numbers(r)
+        row = {k: r.config[k] for k in ("env", "mode", "seed", "noise")} | {"method": label}
+        row |= {"transitions": last.get("real_transitions", last.get("real_steps"))}
+        row |= {"last_return": list(cells.values())[-1][0] if r.config["mode"] != "offline" else last["real_return"]}
+        row |= {"last_return_std": last.get("real_return_std"), "imagined_return": last.get("imagined_return")}
+        if r.config["mode"] != "online":
+            row |= {"best_return": r.best(), "dataset_return": r.rows[0].get("data_return")}
+        if r.config["mode"] == "offline" and r.config["bc_init"]:
+            row |= {"clone_return": r.rows[0]["real_return"]}
+        row |= {"wall_seconds": round(r.seconds(), 1), "sha256": r.about.get("data", {}).get("sha256")}
+        row |= {"commit": r.about.get("commit", last.get("commit"))}
+        row |= {"versions": " ".join(f"{k}={v}" for k, v in r.about.get("versions", {}).items())}
+        seeds = "--random_seeds" if "method" in r.config else "--seed"
+        rows.append(row | {"command": f"{r.command()} {seeds} {r.config['seed']}"})
+    run.write_csv(Path(path), rows)
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+COLORS = {"BREMEN": "C0", "without the clone (ME-TRPO style)": "C1", "TRPO on the simulator": "0.45", "clone": "C2",
+          "dataset": "0.45"}  # fmt: skip
+
+
+def curve(r):
     """Return over the deployments of a run.  -> deployments (n,), real transitions (n,), return (n,)"""
-    if config["mode"] == "online":
-        rows = [row for row in rows if "sampled_return" in row]
+    if r.config["mode"] == "online":
+        rows = [row for row in r.rows if "sampled_return" in row]
         columns = [(row["updates"], row["real_steps"], row["sampled_return"]) for row in rows]
     else:
-        last = {int(row["deployment"]): row for row in rows}
+        last = {int(row["deployment"]): row for row in r.rows}
         columns = [(i, row["real_transitions"], row["real_return"]) for i, row in last.items()]
     return np.array(columns, float).T
 
 
 def figure(experiments, path):
     """Return against deployments (above) and transitions (below), a column per environment; mean and single seeds."""
-    environments = [name for name in bremen.CHOICES["env"] if any(runs[0][0]["env"] == name for runs in experiments)]
-    size = {"figsize": (1 + 4 * len(environments), 7), "squeeze": False, "sharey": "col", "layout": "constrained"}
-    fig, axes = run.pyplot().subplots(2, len(environments), **size)
-    colors = {"BREMEN": "C0", "without the clone (ME-TRPO style)": "C1", "TRPO on the simulator": "0.45"}
+    names = [name for name in bremen.CHOICES["env"] if any(runs[0].config["env"] == name for runs in experiments)]
+    size = {"figsize": (1 + 4 * len(names), 7), "squeeze": False, "sharey": "col", "layout": "constrained"}
+    fig, axes = run.pyplot().subplots(2, len(names), **size)
     for runs in experiments:
-        name, column = method(runs[0][0]), axes[:, environments.index(runs[0][0]["env"])]
-        curves = [curve(*r) for r in runs]
+        name, column = runs[0].method(), axes[:, names.index(runs[0].config["env"])]
+        curves = [curve(r) for r in runs]
         n = min(c.shape[1] for c in curves)
         mean = np.mean([c[2, :n] for c in curves], axis=0)
         for ax, i in zip(column, (0, 1)):
             for c in curves:
-                ax.plot(c[i], c[2], color=colors[name], alpha=0.3, lw=1)
-            marker = "" if runs[0][0]["mode"] == "online" else "o"
-            ax.plot(curves[0][i, :n], mean, color=colors[name], marker=marker, label=f"{name} (n = {len(runs)})")
-    for name, column in zip(environments, axes.T):
+                ax.plot(c[i], c[2], color=COLORS[name], alpha=0.3, lw=1)
+            marker = "" if runs[0].config["mode"] == "online" else "o"
+            ax.plot(curves[0][i, :n], mean, color=COLORS[name], marker=marker, label=f"{name} (n = {len(runs)})")
+    for name, column in zip(names, axes.T):
         column[0].set(title=name, xscale="log", xlabel="deployments", ylabel="return per episode")
         column[1].set(xscale="log", xlabel="real transitions for training", ylabel="return per episode")
     axes[0, 0].legend(frameon=False, fontsize=9)
     run.save_figure(fig, Path(path))
 
 
+def plot_profile(experiments, path):
+    """The share of runs above any normalised score, and how far imagined returns are from real ones."""
+    fig, (left, right) = run.pyplot().subplots(1, 2, figsize=(11, 5), layout="constrained")
+    found, curves = outcomes(experiments), {}
+    for name, cells in found.items():
+        for method, returns in cells.items():
+            curves.setdefault(method, []).append(score(name.split(",")[0], returns))
+    others = (method for method in curves if method not in COLORS)
+    colors = COLORS | {method: f"C{3 + i}" for i, method in enumerate(others)}
+    top = max(x.max() for samples in curves.values() for x in samples)
+    thresholds = np.linspace(0, 1.1 * max(1, top), 200)
+    for method, samples in curves.items():
+        share, low, high = profile(samples, thresholds)
+        left.plot(thresholds, share, color=colors[method], label=f"{method} (n = {sum(map(len, samples))})")
+        left.fill_between(thresholds, low, high, color=colors[method], alpha=0.15, lw=0)
+    left.axvline(1, color="0.8", lw=1, zorder=0)
+    left.set(xlabel="normalised return (0: random actions, 1: behaviour policy)", ylabel="share of runs above it")
+    left.legend(frameon=False, fontsize=9)
+    for method, runs in zip(labels(experiments), experiments):
+        if "method" in runs[0].config:  # imagines nothing
+            continue
+        ends = [[r.rows[-1][k] for k in ("real_return", "imagined_return")] for r in runs]
+        points, shown = score(runs[0].config["env"], ends), right.get_legend_handles_labels()[1]
+        label = None if method in shown else method
+        right.plot(*points.T, "o", ms=4, alpha=0.7, color=colors[method], label=label)
+    right.axline((0, 0), slope=1, color="0.6", lw=1, zorder=0)
+    right.set(xlabel="real return, normalised", ylabel="imagined return, normalised", title="last policies")
+    right.legend(frameon=False, fontsize=9)
+    run.save_figure(fig, Path(path))
+
+
 def main(argv=None):
-    """Print the tables of the runs named on the command line, and draw their figure."""
+    """Print the tables of the runs named on the command line, and draw their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--figure", metavar="FILE", help="the picture to write, of recursive and online runs")
+    parser.add_argument("--figure", metavar="FILE", help="the picture of recursive and online runs")
+    parser.add_argument("--profile", metavar="FILE", help="the picture of offline runs")
+    parser.add_argument("--csv", metavar="FILE", help="a row per run")
     opts, groups = parser.parse_args(argv), {}
     for folder in found(opts.runs):
-        key, config, rows = read(folder)
-        groups.setdefault(key, []).append((config, rows))
-    experiments = [sorted(runs, key=lambda r: r[0]["seed"]) for runs in groups.values()]
+        r = read(folder)
+        groups.setdefault(r.experiment(), []).append(r)
+    experiments = [sorted(runs, key=lambda r: r.config["seed"]) for runs in groups.values()]
+    offline = [runs for runs in experiments if runs[0].config["mode"] == "offline"]
+    others = [runs for runs in experiments if runs[0].config["mode"] != "offline"]
+    if (opts.figure and not others) or (opts.profile and not offline):
+        raise SystemExit("--figure shows recursive and online runs, --profile offline ones: there are none")
     for runs in experiments:
         table(runs)
+    if len(offline) > 1:
+        comparison(outcomes(offline))
     print("Reported with " + ", ".join(f"{k} {v}" for k, v in run.versions().items()) + ".")
-    shown = [runs for runs in experiments if runs[0][0]["mode"] != "offline"]
-    if opts.figure and not shown:
-        raise SystemExit("--figure shows recursive and online runs, there are none")
     if opts.figure:
-        figure(shown, opts.figure)
+        figure(others, opts.figure)
+    if opts.profile:
+        plot_profile(offline, opts.profile)
+    if opts.csv:
+        write_rows(opts.csv, experiments)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from report import unfinished
 
+import nets
 import run
 
 
@@ -98,7 +99,7 @@ def sweep(root, words, workers=None, scheduler=None):
         return []
     failed, cluster = [], scheduler
     if not scheduler:
-        cluster = LocalCluster(n_workers=min(workers or os.cpu_count(), len(left)), threads_per_worker=1,
+        cluster = LocalCluster(n_workers=min(workers or nets.cores(), len(left)), threads_per_worker=1,
                                dashboard_address=None, silence_logs=50)  # fmt: skip
     with Client(cluster) as client:
         jobs = [client.submit(execute, line, str(folder), pure=False) for line, folder in left]

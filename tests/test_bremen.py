@@ -618,7 +618,8 @@ def test_a_member_stops_when_patience_is_over():
     np.testing.assert_array_equal(epochs, np.nanargmin(curve, axis=0) + 3)
     assert len(curve) == epochs.max() < 15 and epochs.min() < epochs.max()
     assert info["model_loss"] == pytest.approx(np.mean(np.nanmin(curve, axis=0)))
-    assert [r["done"] for r in reports] == list(range(1, len(curve) + 1))
+    done = [r["done"] for r in reports]  # one report per member and epoch, of the member that is furthest on
+    assert done == sorted(done) and done[-1] == len(curve) and len(done) == np.isfinite(curve).sum()
     assert reports[-1]["loss"] == info["model_loss"] and reports[0]["total"] == 15
 
 
@@ -1062,6 +1063,15 @@ def test_deployments_share_the_iterations_evenly():
     records = list(bremen.train_recursive(replace(cfg, n_train=660)))
     at = [r["state"].updates for r in records if r["stage"] == "deploy"]
     assert at == [0, 4, 8] and records[-1]["state"].updates == 14
+
+
+def test_a_deployed_robot_is_set_up_anew_after_deployed_steps():
+    batch, _ = bremen.collect_batch(bremen.State(streams := bremen.streams(0)), replace(AGAIN, deployed_steps=50),
+                                    streams["collect"])  # fmt: skip
+    _, lengths = envs.episode_returns(batch)
+    assert set(lengths[:-1]) == {50} and len(batch.rew) == 220, "a pendulum never falls; its own limit is 200"
+    assert batch.truncated.sum() == 5 and not batch.terminated.any()
+    assert np.abs(batch.obs[50] - batch.next_obs[49]).max() > 0.01, "another episode"
 
 
 @pytest.mark.parametrize("all_bc", [False, True])

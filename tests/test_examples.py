@@ -1,6 +1,7 @@
 """What stands in examples/: behaviour policies that say where they come from, and the table of results."""
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import report as tables
 from PIL import Image
 
 import envs
@@ -86,6 +88,7 @@ def test_table_of_an_offline_experiment(finished):
     assert [row[0].strip() for row in rows] == ["seed", "---", "3", "4", "IQM [95 %]"]
     last = last_row(folders[1])
     assert rows[2][3].split() == [f"{float(last['real_return']):,.0f}", "±", f"{float(last['real_return_std']):,.0f}"]
+    assert "(best on the way)" in rows[0][5]
     assert "--mode offline" in text and text.count("###") == 1
 
 
@@ -102,6 +105,85 @@ def test_report_of_recursive_and_online_runs(finished, tmp_path):
     assert f"{float(last['real_return']):,.0f} ± " in tables[0].split("| 3 |")[1].split("|")[1]
     with Image.open(picture) as image:
         assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+
+
+def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
+    """Two methods, one environment: a table of both, a picture, and a CSV with what each run came from."""
+    words = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --online_steps 4000".split()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished.parent.parent)
+        assert run.main([*words, "--no-bc_init", "--exp_name", "none", "--random_seeds", "3", "4"]) == 0
+    picture, rows = tmp_path / "profile.png", tmp_path / "rows.csv"
+    done = report(finished / "offline", "--profile", picture, "--csv", rows)
+    assert done.returncode == 0, done.stderr
+    *_, beside = done.stdout.split("###")
+    assert "| dataset | clone | BREMEN | without the clone (ME-TRPO style) |" in beside and "normalised" not in beside
+    with open(rows, newline="") as f:
+        table = list(csv.DictReader(f))
+    assert [(row["seed"], row["clone_return"] != "") for row in table] == [
+        ("3", True), ("4", True), ("3", False), ("4", False)
+    ]  # fmt: skip
+    for row in table:
+        folder = finished / "offline" / ("bremen" if row["clone_return"] else "none")
+        (folder,) = folder.glob(f"*{row['seed']}")
+        assert float(row["last_return"]) == float(last_row(folder)["real_return"])
+        data = finished.parent.parent / "data/pendulum" / f"pure_600_seed{row['seed']}.npz"
+        assert row["sha256"] == envs.sha256(data) and "numpy=" in row["versions"] and row["commit"]
+        assert f"--seed {row['seed']}" in row["command"]
+    with Image.open(picture) as image:
+        assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+    assert report(finished / "recursive", "--profile", picture).returncode != 0
+
+
+def test_rows_of_other_programs_join_the_table(finished, tmp_path):
+    """A run as compare_d3rlpy.py leaves it, on the same data: a column more, beside BREMEN's."""
+    for seed in (3, 4):
+        folder = tmp_path / f"pendulum/td3_bc/td3_bc{seed}"
+        folder.mkdir(parents=True)
+        asked = {"env": "pendulum", "method": "td3_bc", "seed": seed, "n_train": 600, "noise": "pure", "steps": 7}
+        (folder / "config.json").write_text(json.dumps(asked | {"versions": {"d3rlpy": "1"}}))
+        row = asked | {"real_return": -100 * seed, "real_return_std": 5, "data_return": -9, "data_return_std": 1}
+        row |= {"real_transitions": 600, "fit_seconds": 60, "commit": "abc", "sha256": "0f"}
+        run.write_csv(folder / "result.csv", [row | {"command": f"python x.py --random_seeds {seed} --steps 7"}])
+    done = report(
+        finished / "offline/bremen", tmp_path, "--profile", tmp_path / "p.png", "--csv", tmp_path / "rows.csv"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        "`python x.py --steps 7 --random_seeds 3 4`" in done.stdout and "| 3 | -9 ± 1 | -300 ± 5 | 1.0 |" in done.stdout
+    )
+    *_, beside = done.stdout.split("###")
+    assert "| dataset | clone | BREMEN | td3_bc (d3rlpy, 7 steps) |" in beside and "-350 [-400, -300]" in beside
+    with open(tmp_path / "rows.csv", newline="") as f:
+        rows = [row for row in csv.DictReader(f) if "td3_bc" in row["method"]]
+    assert [(row["last_return"], row["commit"], row["versions"]) for row in rows] == [
+        ("-300.0", "abc", "d3rlpy=1"), ("-400.0", "abc", "d3rlpy=1")
+    ]  # fmt: skip
+
+
+# What the rliable package (1.2.0, its authors' own) says about these scores, five runs of four tasks: interquartile
+# mean with stratified bootstrap interval (50,000 resamples), shares above 0, 0.5, ... with theirs (20,000).
+SCORES = np.array([[1.0, 1.18, 0.84, 0.47], [0.73, 0.41, 1.04, 1.8], [0.7, 0.63, 1.29, 1.21],
+                   [1.06, 0.44, 0.98, 1.42], [0.19, 0.73, -0.14, 0.23]])  # fmt: skip
+RLIABLE_IQM = 0.818, 0.592, 1.018
+RLIABLE_PROFILE = [0.95, 0.7, 0.35, 0.05, 0.0], [0.85, 0.5, 0.15, 0.0, 0.0], [1.0, 0.9, 0.55, 0.15, 0.0]
+
+
+def test_statistics_are_those_of_rliable():
+    ours = tables.interquartile_mean(*SCORES.T)
+    assert ours[0] == pytest.approx(RLIABLE_IQM[0]) and ours == pytest.approx(RLIABLE_IQM, abs=0.015)
+    share, low, high = tables.profile(list(SCORES.T), np.array([0.0, 0.5, 1.0, 1.5, 2.0]))
+    np.testing.assert_allclose(share, RLIABLE_PROFILE[0])
+    np.testing.assert_allclose((low, high), RLIABLE_PROFILE[1:], atol=0.051)  # one run in twenty more or less
+    apart = np.array([[0.0, 0.1, 0.2], [5.0, 5.1, 5.2]])  # resampling across tasks would be something else
+    (_, low, high), (_, lower, higher) = tables.interquartile_mean(*apart), tables.interquartile_mean(apart.ravel())
+    assert high - low < 0.3 and higher - lower > 3
+
+
+def test_scores_are_zero_for_random_actions_and_one_for_the_behaviour_policy():
+    zero, one = tables.scale("pendulum")
+    assert -1500 < zero < -1000 and one == pytest.approx(-550, abs=150)
+    np.testing.assert_allclose(tables.score("pendulum", [zero, one, 2 * one - zero]), [0, 1, 2], atol=1e-12)
 
 
 def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
@@ -141,7 +223,7 @@ def test_a_sweep_finishes_what_is_not_finished(tmp_path):
     assert [(folder / "policy.npz").read_bytes() for folder in folders] == before
     assert [(folder / "policy.npz").stat().st_mtime_ns for folder in folders[2:]] == times
     tables = report(tmp_path / "s").stdout.split("###")[1:]
-    assert len(tables) == 2 and all("| IQM [95 %] |" in table for table in tables)
+    assert len(tables) == 3 and all("| IQM [95 %] |" in table for table in tables[:2]) and "Side by side" in tables[2]
 
 
 def test_a_run_that_fails_is_reported_and_stops_no_other(tmp_path):

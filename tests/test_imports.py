@@ -97,3 +97,46 @@ def test_importing_bremen_needs_no_display():
     loaded = set(done.stdout.split())
     assert "nets" in loaded  # the list is not empty
     assert not loaded & {"matplotlib", "glfw"}
+
+
+EDITS = {  # a function below a cached kernel, how a student might edit it, and what shows that
+    "bias": ("nets", "h[r, j] += b[j]", "h[r, j] += 3 * b[j]", "print(nets.mlp_tape(theta, x, (2, 3, 1))[-1].sum())"),
+    "bias, seen from a fit": ("nets", "h[r, j] += b[j]", "h[r, j] += 3 * b[j]", "fit(); print(theta.sum())"),
+    "Adam, seen from a fit": ("nets", "eps=1e-8", "eps=1.0", "fit(); print(theta.sum())"),
+    "advantages": (
+        "trpo",
+        "adv[t, b] += decay",
+        "adv[t, b] -= decay",
+        "print(gae().sum())",
+    ),
+}
+WORK = """
+import numpy as np, nets, trpo
+theta, x, y = np.full(13, 0.1, np.float32), np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+fit = lambda: nets.adam_epoch(theta, nets.adam_init(theta), x, y, np.arange(4), 2, 0.1, (2, 3, 1))
+r, no = np.ones((5, 1)), np.zeros((5, 1), bool)
+gae = lambda: trpo.gae(r, r, r, no, no, 0.9, 0.9)
+"""
+
+
+@pytest.mark.parametrize("module, old, new, shown", EDITS.values(), ids=EDITS)
+def test_an_edit_is_never_ignored_by_a_cached_kernel(module, old, new, shown, tmp_path):
+    """A copy of the modules is run, run again from the cache, edited, and run once more."""
+    for name in ALLOWED:
+        shutil.copy(ROOT / f"{name}.py", tmp_path)
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def result():
+        line = [sys.executable, "-c", WORK + shown]
+        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    before = result()
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") == "0":
+        assert list((tmp_path / "cache").rglob("*.nbi")), "without a cache this proves nothing"
+    assert result() == before
+    source = (tmp_path / f"{module}.py").read_text()
+    assert source.count(old) == 1
+    (tmp_path / f"{module}.py").write_text(source.replace(old, new))
+    assert result() != before

@@ -1,6 +1,7 @@
 """Networks, Adam, normalisation and Gaussians against autograd, SciPy, plain loops and paper."""
 
 import math
+import threading
 import time
 
 import numpy as np
@@ -459,6 +460,45 @@ def test_parallel_passes_errors_on(use_threads):
     use_threads(2)
     with pytest.raises(ZeroDivisionError):
         nets.parallel(lambda a: 1 // a, [1, 0])
+
+
+def test_race_gives_every_item_and_does_not_wait_for_the_slow(use_threads):
+    use_threads(2)
+    gate = threading.Event()
+
+    def slow():
+        yield "a"
+        assert gate.wait(10), "the fast one must not be held up by this one"
+        yield "b"
+
+    def fast():
+        yield from range(5)
+        gate.set()
+
+    items = list(nets.race([slow(), fast(), iter(())]))
+    assert [x for i, x in items if i == 0] == ["a", "b"]
+    assert [x for i, x in items if i == 1] == list(range(5))
+    assert items[-1] == (0, "b") and len(items) == 7
+    assert list(nets.race([])) == []
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_race_passes_errors_on(n, use_threads):
+    def broken():
+        yield 1
+        raise FloatingPointError("diverged")
+
+    use_threads(n)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        list(nets.race([broken(), iter([1, 2])]))
+
+
+def test_hardware_threads_of_one_core_count_once(monkeypatch):
+    monkeypatch.setattr(nets.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3, 7}, raising=False)
+    siblings = {"cpu0": "0,2\n", "cpu1": "1,3\n", "cpu2": "0,2\n", "cpu3": "1,3\n"}  # nobody knows of cpu7
+    monkeypatch.setattr(nets.Path, "exists", lambda path: path.parts[-3] in siblings)
+    monkeypatch.setattr(nets.Path, "read_text", lambda path: siblings[path.parts[-3]])
+    assert nets.cores() == 3
 
 
 def test_use_threads_limits_workers_and_blas(use_threads):

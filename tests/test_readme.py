@@ -1,6 +1,7 @@
 """The README is held to what exists: its map from paper to code, its flags, its files, its set-up commands."""
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -34,6 +35,26 @@ def test_map_from_paper_to_code():
 def test_a_wrong_map_is_refused(wrong):
     with pytest.raises(AssertionError):
         check_map(section("Paper and code").replace(*wrong))
+
+
+def check_departures(text):
+    """Each row names code that speaks of the original, and a flag, an exercise or a file that shows the difference."""
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \| `(\w+)\.(\w+)` \| ([^|]+) \|$", text, re.M)
+    assert len(rows) == text.count("\n| ") - 1 >= 20, "every row but the heading"
+    for topic, module, name, shown in rows:
+        source = inspect.getsource(getattr(importlib.import_module(module), name))
+        assert re.search(r"\boriginal", source), f"{topic}: {module}.{name} does not say that the original differs"
+        assert re.search(r"`--\w|ex\d\d|`\w+\.\w+`", shown), topic
+
+
+def test_departures_from_the_original():
+    check_departures(section("Where this code departs from the original"))
+
+
+@pytest.mark.parametrize("wrong", [("`trpo.gae`", "`trpo.value`"), ("| `--seed` |", "| |")], ids=str)
+def test_a_wrong_table_of_departures_is_refused(wrong):
+    with pytest.raises(AssertionError):
+        check_departures(section("Where this code departs from the original").replace(*wrong))
 
 
 def test_quick_start_is_two_whole_commands():

@@ -1112,8 +1112,8 @@ def test_every_flag_has_a_help_text(capsys):
 
 EVERYTHING = dict(
     mode="offline", env="pendulum", preset="paper", seed=3, threads=1, gradients="autograd", n_train=222,
-    noise="random", data_dir="elsewhere", deployments=7, all_bc=True, density_std="original", pretrain_value=True,
-    eval_model=True, keep_policies=True, tensorboard=True,
+    noise="random", data_dir="elsewhere", deployments=7, deployed_steps=77, all_bc=True, density_std="original",
+    pretrain_value=True, eval_model=True, keep_policies=True, tensorboard=True,
     members=3, model_hidden=[6, 5], model_lr=3e-3, model_lr_last=7e-4, model_batch=99,
     model_epochs=3, model_steps=20, model_patience=2, validation=0.2, policy_hidden=[7], clone_lr=3e-3,
     clone_batch=33, clone_steps=9,
