@@ -173,7 +173,7 @@ RECURSIVE = {  # what mode recursive changes in these
 def preset(cfg):
     """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}
 
-    `paper` holds the original's numbers.
+    `paper` holds the original's sizes, and its numbers where they mean the same here.
     """
     tables = [PRESETS[cfg.preset]] + ([RECURSIVE[cfg.preset]] if cfg.mode == "recursive" else [])
     if cfg.mode == "online":
@@ -339,7 +339,7 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
 
 def collect_batch(s, cfg, rng, report=ignore):
     """n_train / deployments real transitions of the policy with its noise, at first of uniform random actions:
-    Algorithm 1, "deploy".  `noise` may add more of it.  -> Batch, {"deployed_return": mean of its episodes}
+    Algorithm 1, "deploy".  `noise` may add more of it.  -> Batch, {"deployed_return": mean of its whole episodes}
     """
     task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
     task = replace(task, max_steps=min(task.max_steps, cfg.deployed_steps))
@@ -440,7 +440,7 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
     """Clone the behaviour policy: Algorithm 2, "behavior cloning", minimises the mean of 1/2 |a - mu(s)|^2.
 
     The mean is squashed to the action limit, the standard deviation is the run's `std`.  (The original minimises the
-    error of a sampled action, to which the mean adds nothing but noise.)
+    error of a sampled action, to which sampling adds nothing but noise.)
     -> beta (P,), {"clone_loss": that mean}
     """
     net, beta = policy_net(cfg), new_policy(cfg, rng)
@@ -477,10 +477,10 @@ def imagine_paths(s, starts, cfg, rng):
     """Roll the policy out in the ensemble from states drawn from `starts` (R, S): Algorithm 2, "imagined rollouts".
 
     imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place (the original pads
-    it with zeros, and takes the first rows of the padded paths).  At each step one
-    member, drawn at random, predicts for all (or each path keeps its own).  alpha times `log_ratio_to_clone` is
-    taken off the reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]};
-    FloatingPointError when the models diverge
+    it with zeros, and takes the first rows of the padded paths).  At each step one member, drawn at random, predicts
+    for all (or each path keeps its own).  alpha times `log_ratio_to_clone` is taken off the reward.  -> Paths (T, B),
+    {"imagined_reward": mean per step, "imagined_length": mean length [steps]}; FloatingPointError when the models
+    diverge
     """
     task, T, K = envs.TASKS[cfg.env], cfg.horizon, len(s.dynamics.phi)  # the kernel does not check its bounds
     B = max(1, cfg.imagined_steps // T)

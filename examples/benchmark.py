@@ -104,6 +104,8 @@ class Case(NamedTuple):
 PLAIN = {
     "rollout": nets.rollout_plain,
     "adam_epoch": nets.adam_epoch_plain,
+    "_add_bias": lambda h, b, relu: np.maximum(h + b, 0) if relu else h + b,
+    "_relu_gate": lambda g, h: g * (h > 0),
     "parallel": lambda f, *columns: list(map(f, *columns)),
     "workers": lambda: 1,
     "CHUNK": sys.maxsize,

@@ -35,25 +35,19 @@ import run
 
 
 class Run(NamedTuple):
-    """One finished run: its config.json, the rows of progress.csv as numbers, and run.json ({} where there is none).
-
-    A run of compare_d3rlpy.py is one offline run more, with a single row; its config.json names the "method".
-    """
+    """One finished run: its config.json, the rows of progress.csv as numbers, and run.json ({} where there is none)."""
 
     config: dict
     rows: list
     about: dict
+    SEED = "--seed"  # the flag for a single seed
 
     def experiment(self):
         """What it shares with its other seeds; thread counts and paths do not make another experiment.  -> text"""
-        if "method" in self.config:
-            return json.dumps({k: self.config[k] for k in ("env", "method", "n_train", "noise", "steps")})
         return json.dumps({**self.config, "seed": 0, "data": "", "data_dir": "", "threads": 0}, sort_keys=True)
 
     def command(self):
         """The line that makes this run, without its seed."""
-        if "method" in self.config:
-            return self.rows[0]["command"].replace(f" --random_seeds {self.config['seed']}", "")
         return run.command(run.read_config({**self.config, "seed": 0, "data": "", "threads": 0}))
 
     def dataset(self):
@@ -62,15 +56,11 @@ class Run(NamedTuple):
 
     def flags(self):
         """What its command changes in the algorithm of its preset.  -> list of texts"""
-        if "method" in self.config:
-            return []
         named = "n_train", "noise", "no-bc_init", "deployments", "preset"  # shown elsewhere
         return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in named]
 
     def method(self):
         """Which algorithm it is of."""
-        if "method" in self.config:
-            return f"{self.config['method']} (d3rlpy, {self.config['steps']:,} steps)"
         if self.config["mode"] == "online":
             return "TRPO on the simulator"
         return "BREMEN" if self.config["bc_init"] else "without the clone (ME-TRPO style)"
@@ -83,17 +73,61 @@ class Run(NamedTuple):
         """The highest real return of its policies: chosen by evaluation, so reported apart."""
         return max((row["real_return"] for row in self.rows[1:]), default=np.nan)
 
+    def numbers(self):
+        """What a run's row of the table shows.  -> {title: (mean, std)}"""
+        pair = lambda row, name: (row[name], row.get(f"{name}_std", np.nan))
+        first, last = self.rows[0], self.rows[-1]
+        if self.config["mode"] == "online":
+            return {"last iteration, sampled actions": pair(last, "sampled_return")}
+        if self.config["mode"] == "recursive":
+            ends = {int(row["deployment"]): row for row in self.rows}  # a later row of a deployment replaces this one
+            return {f"{i}": pair(row, "real_return") for i, row in ends.items()}
+        start = "clone" if self.config["bc_init"] else "start"
+        begin = {"dataset": pair(first, "data_return"), start: pair(first, "real_return")}
+        end = {"last policy": pair(last, "real_return"), "imagined": pair(last, "imagined_return")}
+        return begin | end | {"(best on the way)": (self.best(), np.nan)}
+
+
+class Peer(Run):
+    """A run of compare_d3rlpy.py: an offline run with the single row of its result.csv."""
+
+    SEED = "--random_seeds"
+    TEXTS = "env", "method", "noise", "commit", "versions", "sha256", "command"  # the other columns are numbers
+
+    def experiment(self):
+        """As of a Run."""
+        return json.dumps({k: self.config[k] for k in ("env", "method", "n_train", "noise", "steps")})
+
+    def command(self):
+        """As of a Run."""
+        return self.rows[0]["command"].replace(f" --random_seeds {self.config['seed']}", "")
+
+    def flags(self):
+        """As of a Run: there is no preset."""
+        return []
+
+    def method(self):
+        """As of a Run."""
+        return f"{self.config['method']} (d3rlpy, {self.config['steps']:,} steps)"
+
+    def numbers(self):
+        """As of a Run."""
+        (row,) = self.rows
+        names = {"dataset": "data_return", "last policy": "real_return"}
+        return {title: (row[name], row[f"{name}_std"]) for title, name in names.items()}
+
 
 def read(folder):
     """The finished run in a directory.  -> Run; or SystemExit"""
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
-        peer = {"mode": "offline", "bc_init": False} if "method" in config else {}
+        peer = "method" in config
         with open(folder / ("result.csv" if peer else "progress.csv"), newline="") as f:
-            rows = [{k: number(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
+            rows = [{k: v if k in Peer.TEXTS else float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
         if peer:
-            return Run(config | peer, rows, {"data": {"sha256": rows[0]["sha256"]}} | config)
+            about = config | {"commit": rows[0].get("commit"), "data": {"sha256": rows[0]["sha256"]}}
+            return Peer(config | {"mode": "offline", "bc_init": False}, rows, about)
         if left := left_of(config, rows):
             raise ValueError(f"not finished, {left:.0f} to come")
         about = folder / "run.json"
@@ -102,17 +136,9 @@ def read(folder):
         raise SystemExit(f"{folder}: not the directory of a finished run ({type(e).__name__}: {e})") from e
 
 
-def number(text):
-    """What stands in a cell: a number where it is one."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def labels(experiments):
     """What to call each experiment beside the others: its method, and the flags that not all of them have.  -> list"""
-    own = (runs[0] for runs in experiments if "method" not in runs[0].config)
+    own = (runs[0] for runs in experiments if not isinstance(runs[0], Peer))
     shared = set.intersection(*[set(r.flags()) for r in own] or [set()])
     return [", ".join([runs[0].method(), *(f for f in runs[0].flags() if f not in shared)]) for runs in experiments]
 
@@ -138,23 +164,6 @@ def found(folders):
     for folder in map(Path, folders):
         inside = sorted(path.parent for path in folder.rglob("config.json"))
         yield from inside or [folder]
-
-
-def numbers(r):
-    """What a run's row of the table shows.  -> {title: (mean, std)}"""
-    pair = lambda row, name: (row[name], row.get(f"{name}_std", np.nan))
-    first, last = r.rows[0], r.rows[-1]
-    if r.config["mode"] == "online":
-        return {"last iteration, sampled actions": pair(last, "sampled_return")}
-    if r.config["mode"] == "recursive":
-        ends = {int(row["deployment"]): row for row in r.rows}  # a later row of a deployment replaces this one
-        return {f"{i}": pair(row, "real_return") for i, row in ends.items()}
-    begin = {"dataset": pair(first, "data_return")}
-    if "method" in r.config:
-        return begin | {"last policy": pair(last, "real_return")}
-    begin |= {"clone" if r.config["bc_init"] else "start": pair(first, "real_return")}
-    end = {"last policy": pair(last, "real_return"), "imagined": pair(last, "imagined_return")}
-    return begin | end | {"(best on the way)": (r.best(), np.nan)}
 
 
 # --- statistics -----------------------------------------------------------------------------------------------------
@@ -207,7 +216,7 @@ def interval_text(x, digits=0):
 
 def table(runs):
     """A heading, the command and a Markdown table of the runs of one experiment."""
-    first, names = runs[0], list(numbers(runs[0]))
+    first, names = runs[0], list(runs[0].numbers())
     seeds, recursive = " ".join(str(r.config["seed"]) for r in runs), first.config["mode"] == "recursive"
     transitions = first.rows[-1].get("real_transitions", first.rows[-1].get("real_steps"))
     print(f"### {first.config['env']}, {first.config['mode']}: {first.method()}\n")
@@ -215,10 +224,10 @@ def table(runs):
     print(f"{transitions:,.0f} real transitions per seed{', by deployment' if recursive else ''}.\n")
     print(f"| seed | {' | '.join(names)} | minutes |\n|---|{'---|' * (len(names) + 1)}")
     for r in runs:
-        cells = (f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "") for m, s in numbers(r).values())
+        cells = (f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "") for m, s in r.numbers().values())
         print(f"| {r.config['seed']} | {' | '.join(cells)} | {r.seconds() / 60:.1f} |")
     if len(runs) > 1:
-        columns = (np.array([numbers(r)[name][0] for r in runs]) for name in names)
+        columns = (np.array([r.numbers()[name][0] for r in runs]) for name in names)
         print(f"| IQM [95 %] | {' | '.join(interval_text(interquartile_mean(x)) for x in columns)} | |")
     print()
 
@@ -232,9 +241,9 @@ def outcomes(experiments):
     for label, runs in zip(labels(experiments), experiments):
         cells = found.setdefault(runs[0].dataset(), {})
         if runs[0].config["bc_init"]:
-            cells["dataset"] = np.array([numbers(r)["dataset"][0] for r in runs])
-            cells["clone"] = np.array([numbers(r)["clone"][0] for r in runs])
-        cells[label] = np.array([numbers(r)["last policy"][0] for r in runs])
+            cells["dataset"] = np.array([r.numbers()["dataset"][0] for r in runs])
+            cells["clone"] = np.array([r.numbers()["clone"][0] for r in runs])
+        cells[label] = np.array([r.numbers()["last policy"][0] for r in runs])
     return found
 
 
@@ -256,7 +265,7 @@ def write_rows(path, experiments):
     """A row per run, for other programs."""
     rows = []
     for label, r in ((label, r) for label, runs in zip(labels(experiments), experiments) for r in runs):
-        last, cells = r.rows[-1], numbers(r)
+        last, cells = r.rows[-1], r.numbers()
         row = {k: r.config[k] for k in ("env", "mode", "seed", "noise")} | {"method": label}
         row |= {"transitions": last.get("real_transitions", last.get("real_steps"))}
         row |= {"last_return": list(cells.values())[-1][0] if r.config["mode"] != "offline" else last["real_return"]}
@@ -266,10 +275,9 @@ def write_rows(path, experiments):
         if r.config["mode"] == "offline" and r.config["bc_init"]:
             row |= {"clone_return": r.rows[0]["real_return"]}
         row |= {"wall_seconds": round(r.seconds(), 1), "sha256": r.about.get("data", {}).get("sha256")}
-        row |= {"commit": r.about.get("commit", last.get("commit"))}
+        row |= {"commit": r.about.get("commit")}
         row |= {"versions": " ".join(f"{k}={v}" for k, v in r.about.get("versions", {}).items())}
-        seeds = "--random_seeds" if "method" in r.config else "--seed"
-        rows.append(row | {"command": f"{r.command()} {seeds} {r.config['seed']}"})
+        rows.append(row | {"command": f"{r.command()} {r.SEED} {r.config['seed']}"})
     run.write_csv(Path(path), rows)
 
 
@@ -332,7 +340,7 @@ def plot_profile(experiments, path):
     left.set(xlabel="normalised return (0: random actions, 1: behaviour policy)", ylabel="share of runs above it")
     left.legend(frameon=False, fontsize=9)
     for method, runs in zip(labels(experiments), experiments):
-        if "method" in runs[0].config:  # imagines nothing
+        if isinstance(runs[0], Peer):  # imagines nothing
             continue
         ends = [[r.rows[-1][k] for k in ("real_return", "imagined_return")] for r in runs]
         points, shown = score(runs[0].config["env"], ends), right.get_legend_handles_labels()[1]

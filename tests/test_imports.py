@@ -103,12 +103,7 @@ EDITS = {  # a function below a cached kernel, how a student might edit it, and 
     "bias": ("nets", "h[r, j] += b[j]", "h[r, j] += 3 * b[j]", "print(nets.mlp_tape(theta, x, (2, 3, 1))[-1].sum())"),
     "bias, seen from a fit": ("nets", "h[r, j] += b[j]", "h[r, j] += 3 * b[j]", "fit(); print(theta.sum())"),
     "Adam, seen from a fit": ("nets", "eps=1e-8", "eps=1.0", "fit(); print(theta.sum())"),
-    "advantages": (
-        "trpo",
-        "adv[t, b] += decay",
-        "adv[t, b] -= decay",
-        "print(gae().sum())",
-    ),
+    "advantages": ("trpo", "adv[t, b] += decay", "adv[t, b] -= decay", "print(gae().sum())"),
 }
 WORK = """
 import numpy as np, nets, trpo
