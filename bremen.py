@@ -161,6 +161,7 @@ RECURSIVE = {  # what mode recursive changes in these
     "classroom": {
         "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
                   model_epochs=1, model_steps=30_000, model_patience=15),
+        "ant": dict(deployed_steps=200, start="initial", iterations=18, std=0.3, target_kl=0.005, model_steps=15_000),
         "hopper": _HOPS,
         "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256), target_kl=0.01, iterations=40,
                                  model_steps=30_000),
