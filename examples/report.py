@@ -315,9 +315,11 @@ def figure(experiments, path):
             marker = "" if runs[0].config["mode"] == "online" else "o"
             ax.plot(curves[0][i, :n], mean, color=COLORS[name], marker=marker, label=f"{name} (n = {len(runs)})")
     for name, column in zip(names, axes.T):
-        column[0].set(title=name, xscale="log", xlabel="deployments", ylabel="return per episode")
-        column[1].set(xscale="log", xlabel="real transitions for training", ylabel="return per episode")
-    axes[0, 0].legend(frameon=False, fontsize=9)
+        column[0].set(title=name, xscale="log", xlabel="deployments")
+        column[1].set(xscale="log", xlabel="real transitions for training")
+    fig.supylabel("return per episode")
+    lines = {label: line for ax in axes[0] for line, label in zip(*ax.get_legend_handles_labels())}
+    fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, frameon=False)
     run.save_figure(fig, Path(path))
 
 
