@@ -95,7 +95,7 @@ def parser():
     files.add_argument("--video_dir", metavar="DIR", help="video: where to put it (videos)")
     files.add_argument("--video_format", choices=("gif", "mp4"), help="video: gif, or mp4 with the extra `video`")
     files.add_argument("--runs", nargs="+", metavar="DIR", help="plot: run directories")
-    numbers = p.add_argument_group("numbers of the run (defaults: preset classroom, which differs per environment)")
+    numbers = p.add_argument_group("numbers of the run (in brackets: defaults; --preset changes some, per environment)")
     texts = field_help()
     for f in fields(bremen.Config):
         add_field(numbers, f, texts[f.name])
@@ -155,6 +155,8 @@ def read_config(given, path=None):
     chosen = {**stored, **{k: v for k, v in given.items() if k in names}}
     chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
     try:
+        if "preset" in given and given["preset"] != stored.get("preset", given["preset"]):
+            raise ValueError(f"has all numbers of preset {stored['preset']}: leave --preset {given['preset']} away")
         first = bremen.Config(**{k: chosen[k] for k in ("mode", "env", "preset") if k in chosen})
         numbers = {**bremen.preset(first), **chosen}
         if "interval" in given:  # the original's name for the iterations between two deployments
@@ -336,6 +338,8 @@ def new_run(folder, cfg):
 def way_on(folder):
     """What to do with a run that stopped early."""
     if (folder / "config.json").exists():
+        if json.loads((folder / "config.json").read_text())["mode"] == "online":
+            return f"mode online keeps no checkpoint: remove {folder} or choose another --exp_name to begin again"
         kept = "its last checkpoint is kept" if (folder / "checkpoint.npz").exists() else "it has no checkpoint yet"
         return f"{kept}, go on with: python run.py --resume {folder}"
     return "nothing was written"
@@ -725,7 +729,8 @@ def describe(path, opts):
     """--describe: what a dataset file holds and where it comes from, as a table and a picture."""
     data, meta = envs.load_dataset(path)
     returns, lengths = envs.episode_returns(data)
-    table = {k: meta.get(k, "unknown") for k in ("env", "noise", "policy", "source", "seed", "versions")}
+    table = {k: meta.get(k, "unknown") for k in ("env", "noise", "policy", "seed", "versions")}
+    table |= {"source": meta["source"]} if "source" in meta else {}
     if isinstance(table["versions"], dict):
         table["versions"] = ", ".join(f"{k} {v}" for k, v in table["versions"].items())
     table |= {"transitions": f"{len(data.rew):,}", "return": summary(returns)["text"]}

@@ -293,9 +293,12 @@ def minari_folder(name):
     """Where the package minari keeps the dataset of this id, which it fetches if need be.  -> Path"""
     try:
         import minari
+
+        return Path(minari.load_dataset(name, download=True).storage.data_path)
     except ImportError as e:
         raise envs.DataError(f"{name}: no such folder; an id needs the extra: pip install -e '.[import]'") from e
-    return Path(minari.load_dataset(name, download=True).storage.data_path)
+    except Exception as e:  # no network, no such id, a damaged copy: what the package says
+        raise envs.DataError(f"{name}: no such folder, and minari says: {e}") from e
 
 
 # --- from theirs to ours ----------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class Peer(Run):
 
 
 def read(folder):
-    """The finished run in a directory.  -> Run; or SystemExit"""
+    """The finished run in a directory.  -> Run; or run.UsageError"""
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
@@ -132,8 +132,10 @@ def read(folder):
             raise ValueError(f"not finished, {left:.0f} to come")
         about = folder / "run.json"
         return Run(config, rows, json.loads(about.read_text()) if about.exists() else {})
-    except (OSError, ValueError, KeyError, IndexError) as e:
-        raise SystemExit(f"{folder}: not the directory of a finished run ({type(e).__name__}: {e})") from e
+    except OSError as e:
+        raise run.UsageError(f"{folder}: not the directory of a finished run ({e.filename}: {e.strerror})") from e
+    except (ValueError, KeyError, IndexError) as e:
+        raise run.UsageError(f"{folder}: not the directory of a finished run ({type(e).__name__}: {e})") from e
 
 
 def labels(experiments):
@@ -154,7 +156,7 @@ def unfinished(folder):
     """Whether there is not a finished run in this folder."""
     try:
         read(folder)
-    except SystemExit:
+    except run.UsageError:
         return True
     return False
 
@@ -355,13 +357,23 @@ def plot_profile(experiments, path):
 
 
 def main(argv=None):
-    """Print the tables of the runs named on the command line, and draw their figures."""
+    """Print the tables of the runs named on the command line, and draw their figures.  -> exit status: 0, or 2"""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--figure", metavar="FILE", help="the picture of recursive and online runs")
     parser.add_argument("--profile", metavar="FILE", help="the picture of offline runs")
     parser.add_argument("--csv", metavar="FILE", help="a row per run")
-    opts, groups = parser.parse_args(argv), {}
+    try:
+        report(parser.parse_args(argv))
+        return 0
+    except run.UsageError as e:
+        print("report.py:", e, file=sys.stderr)
+        return 2
+
+
+def report(opts):
+    """What the command line asks for."""
+    groups = {}
     for folder in found(opts.runs):
         r = read(folder)
         groups.setdefault(r.experiment(), []).append(r)
@@ -369,7 +381,7 @@ def main(argv=None):
     offline = [runs for runs in experiments if runs[0].config["mode"] == "offline"]
     others = [runs for runs in experiments if runs[0].config["mode"] != "offline"]
     if (opts.figure and not others) or (opts.profile and not offline):
-        raise SystemExit("--figure shows recursive and online runs, --profile offline ones: there are none")
+        raise run.UsageError("--figure shows recursive and online runs, --profile offline ones: there are none")
     for runs in experiments:
         table(runs)
     if len(offline) > 1:
@@ -384,4 +396,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

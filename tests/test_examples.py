@@ -187,12 +187,13 @@ def test_scores_are_zero_for_random_actions_and_one_for_the_behaviour_policy():
 
 
 def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
-    assert report(tmp_path).stderr.count("\n") == 1
+    nothing = report(tmp_path)
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
     shutil.copytree(finished / "offline/bremen/bremen3", tmp_path / "early")
     lines = (tmp_path / "early/progress.csv").read_text().splitlines(keepends=True)
     (tmp_path / "early/progress.csv").write_text("".join(lines[:-1]))
     done = report(tmp_path / "early")
-    assert done.returncode != 0 and "not finished" in done.stderr
+    assert done.returncode == 2 and "not finished" in done.stderr
 
 
 def sweep(*words):

@@ -104,6 +104,18 @@ def test_minari_itself_reports_the_same(task, tmp_path, monkeypatch):
     np.testing.assert_allclose(envs.episode_returns(batch)[0], returns, rtol=1e-6)
 
 
+def test_what_the_package_minari_cannot_fetch_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
+    def fetch(name, download):
+        raise ImportError("huggingface_hub is not installed") if name == "a/b-v0" else KeyError(f"no {name}")
+
+    minari = pytest.importorskip("minari")
+    monkeypatch.setattr(minari, "load_dataset", fetch)
+    for name, word in (("a/b-v0", "pip install"), ("c/d-v0", "no c/d-v0")):
+        assert import_dataset.main(["minari", name, "--env", "hopper", "--out", str(tmp_path / "o.npz")]) == 2
+        err = capsys.readouterr().err
+        assert word in err and err.count("\n") == 1
+
+
 @pytest.mark.parametrize("task", SAME)
 def test_tensorflow_itself_reports_the_same(task):
     tf = pytest.importorskip("tensorflow", reason="large, and not needed for anything else")

@@ -987,6 +987,22 @@ def test_flags_override_the_file(config_of, finished, here):
     assert {**again, "data": ""} == json.loads((finished / "config.json").read_text())
 
 
+def test_a_preset_does_not_silently_lose_against_a_file(finished, capsys):
+    """config.json holds every number: another preset beside it would change nothing."""
+    assert run.main(["--param_path", str(finished / "config.json"), "--preset", "paper", "--exp_name", "other"]) == 2
+    assert "leave --preset paper away" in capsys.readouterr().err
+
+
+def test_an_interrupted_online_run_is_not_told_to_resume(here, monkeypatch, capsys):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "train", interrupt)
+    assert run.main("--env pendulum --mode online --preset smoke".split()) == 130
+    err = capsys.readouterr().err
+    assert "resume" not in err and "another --exp_name" in err
+
+
 ORIGINAL = {
     "--max_path_length 33": ("horizon", 33),
     "--gaussian 0.25": ("std", 0.25),
