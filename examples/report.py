@@ -366,8 +366,8 @@ def main(argv=None):
     try:
         report(parser.parse_args(argv))
         return 0
-    except run.UsageError as e:
-        print("report.py:", e, file=sys.stderr)
+    except (run.UsageError, envs.DataError, OSError) as e:
+        print("report.py:", *str(e).split(), file=sys.stderr)
         return 2
 
 

@@ -189,6 +189,8 @@ def test_scores_are_zero_for_random_actions_and_one_for_the_behaviour_policy():
 def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
     nothing = report(tmp_path)
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+    nowhere = report(finished / "recursive", "--csv", tmp_path / "absent" / "runs.csv")
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)
     shutil.copytree(finished / "offline/bremen/bremen3", tmp_path / "early")
     lines = (tmp_path / "early/progress.csv").read_text().splitlines(keepends=True)
     (tmp_path / "early/progress.csv").write_text("".join(lines[:-1]))
