@@ -131,7 +131,7 @@ class Config:
 _SMALL = dict(members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32), clone_steps=300)
 _ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015, gamma=0.99, lam=0.97, fisher_rows=1.0,
                value_epochs=10, iteration_updates=10)  # fmt: skip
-_HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
+_ROBOT = dict(n_train=100_000, model_steps=30_000, model_patience=15, iterations=14)
 _LONG_PATHS = dict(horizon=1000)
 _HOPS = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
              gamma=0.997, lam=0.97, model_steps=15_000)  # fmt: skip
@@ -143,8 +143,8 @@ PRESETS = {
                   eval_episodes=4, eval_interval_episodes=2, online_steps=16_000, online_envs=8, **_SMALL),
     },
     "classroom": {
-        "hopper": dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.995, iterations=24),
-        "half_cheetah": _HALF, "cheetah_run": _HALF, "walker2d": _HALF, "ant": _HALF | dict(lam=0.97),
+        "hopper": _ROBOT | dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.997, lam=0.97, iterations=24),
+        "half_cheetah": _ROBOT, "cheetah_run": _ROBOT, "walker2d": _ROBOT, "ant": _ROBOT | dict(lam=0.97),
         "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
                          policy_hidden=(64, 64)),
     },
