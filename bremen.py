@@ -2,14 +2,15 @@
 
 Fit an ensemble of dynamics models to logged transitions, clone the policy that made them, and improve the clone on
 imagined rollouts in conservative trust-region steps.  `train_offline` is the paper's Algorithm 2 on one page,
-`train_recursive` its Algorithm 1; the functions below them appear in the order in which they call them.  Both are
-generators: they yield a record after each stage and print nothing.  Their parts are keyword arguments: pass another
-function to change one.
+`train_recursive` its Algorithm 1; below them follow their parts, stage by stage, and at the end the presets.  Both
+are generators: they yield a record after each stage and print nothing.  Their parts are keyword arguments: pass
+another function to change one.
 
-Letters in shapes: N rows, T time, B imagined paths side by side, K members, S/A observation/action dimension,
-P parameters.  theta: policy, beta: clone, phi: dynamics models.
+Letters in shapes: N rows, R start states, T time, B imagined paths side by side, K members, S/A observation/action
+dimension, P parameters.  theta: policy, beta: clone, phi: dynamics models.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from numbers import Integral, Real
@@ -25,9 +26,9 @@ import trpo
 
 @dataclass(frozen=True)
 class Config:
-    """Every number of a run.  The defaults are the preset `classroom`; PRESETS holds what differs per environment."""
+    """Every number of a run.  The defaults are only the base of what PRESETS changes per environment: `configured`."""
 
-    mode: str = "offline"  # Algorithm 2 on a fixed dataset, Algorithm 1 from scratch, plain TRPO, or a thing with files
+    mode: str = "offline"  # offline: Algorithm 2; recursive: Algorithm 1; online: plain TRPO; the others work on files
     env: str = "hopper"  # the robot
     preset: str = "classroom"  # a run of seconds, minutes or hours
     seed: int = 0  # every random number of the run comes from it
@@ -44,10 +45,10 @@ class Config:
     members: int = 5  # K, ensemble size
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
     model_lr: float = 2e-3  # Adam's step size in the first epoch
-    model_lr_last: float = 1e-4  # and in the last possible one; geometric in between
+    model_lr_last: float = 1e-4  # Adam's step size in the last possible epoch; geometric in between
     model_batch: int = 64  # minibatch [rows]
     model_epochs: int = 14  # at most so many passes over the data
-    model_steps: int = 0  # but enough of them for so many gradient steps: few rows need more passes
+    model_steps: int = 0  # raises model_epochs until they hold so many minibatches: few rows need more passes
     model_patience: int = 5  # stop after so many epochs without a better validation loss
     validation: float = 0.15  # share of the rows held out, drawn at random
     # behaviour cloning and policy
@@ -77,7 +78,7 @@ class Config:
     cg_damping: float = 0.1  # added to the Fisher matrix's diagonal
     fisher_rows: float = 0.1  # share of the rows used for Fisher products
     backtrack: float = 0.8  # factor of the line search
-    max_backtracks: int = 15  # then the step is given up
+    max_backtracks: int = 15  # shrink a step at most so often, then give the update up
     accept_ratio: float = 0.1  # least share of the predicted improvement
     # value function
     value: str = "mlp"  # a network, or ridge regression on simple features
@@ -100,111 +101,13 @@ class Config:
 
     def __post_init__(self):
         """ValueError, in one line, for the first field that makes no sense."""
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"--{name} {getattr(self, name)}: choose from {', '.join(choices)}")
-        for field in fields(self):
-            value, kind = getattr(self, field.name), type(field.default)
-            right = isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool)
-            if not right or (kind is tuple and not all(isinstance(width, Integral) for width in value)):
-                raise ValueError(f"--{field.name} {value!r}: must be {KINDS[kind][1]}")
-            least = 0 if field.name in ZERO_IS_FINE else None
-            for v in value if kind is tuple else (value,):
-                if kind in (int, float, tuple) and not (0 < v < np.inf or v == least):
-                    raise ValueError(f"--{field.name} {v}: must be {'at least 0' if least == 0 else 'above 0'}, finite")
-        for name in ("validation", "gamma", "lam", "fisher_rows", "backtrack", "accept_ratio"):
-            below = name in ("validation", "gamma")  # the value network predicts (1 - gamma) V
-            if getattr(self, name) > 1 or (below and getattr(self, name) == 1):
-                raise ValueError(f"--{name} {getattr(self, name)}: a share, {'below' if below else 'at most'} 1")
-        if self.mode == "recursive" and (self.iterations < self.deployments or self.n_train < 2 * self.deployments):
-            parts = f"--deployments {self.deployments}: at most --iterations {self.iterations}"
-            raise ValueError(f"{parts}, and at least two of --n_train {self.n_train} transitions each time")
-        if self.mode == "recursive" and self.noise == "random":
-            raise ValueError("--noise random: mode recursive begins with random actions, then it deploys its policy")
+        check(self)
 
     def updates_by(self, deployment):
-        """TRPO updates done when the time of the 1st, 2nd, ... deployment is over: all share the iterations evenly."""
+        """TRPO updates that are due by the end of the 1st, 2nd, ... deployment: all share the iterations evenly."""
         parts = self.deployments if self.mode == "recursive" else 1  # a fixed dataset is one deployment
-        return deployment * self.iterations // parts * self.iteration_updates
-
-
-_SMALL = dict(members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32), clone_steps=300)
-_ONLINE = dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015, gamma=0.99, lam=0.97, fisher_rows=1.0,
-               value_epochs=10, iteration_updates=10)  # fmt: skip
-_ROBOT = dict(n_train=100_000, model_steps=30_000, model_patience=15, iterations=14)
-_LONG_PATHS = dict(horizon=1000)
-_HOPS = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
-             gamma=0.997, lam=0.97, model_steps=15_000)  # fmt: skip
-_TEN = dict(n_train=2_000_000, deployments=10, iterations=800)
-# What a preset changes for all environments ("*") and for single ones; the defaults above are `classroom`.
-PRESETS = {
-    "smoke": {
-        "*": dict(n_train=3000, deployments=2, iterations=2, iteration_updates=2, imagined_steps=2000, horizon=50,
-                  eval_episodes=4, eval_interval_episodes=2, online_steps=16_000, online_envs=8, **_SMALL),
-    },
-    "classroom": {
-        "hopper": _ROBOT | dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.997, lam=0.97, iterations=24),
-        "half_cheetah": _ROBOT, "cheetah_run": _ROBOT, "walker2d": _ROBOT, "ant": _ROBOT | dict(lam=0.97),
-        "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
-                         policy_hidden=(64, 64)),
-    },
-    "paper": {
-        "*": dict(n_train=1_000_000, model_hidden=(1024, 1024), model_batch=1000, model_epochs=200, model_patience=20,
-                  model_lr=1e-3, model_lr_last=1e-3, clone_lr=5e-4, clone_steps=300_000, iterations=250,
-                  imagined_steps=50_000, start="initial", value="linear", target_kl=4.5e-4, fisher_rows=1.0),
-        "hopper": _LONG_PATHS | dict(target_kl=2.3e-4), "walker2d": _LONG_PATHS | dict(target_kl=2.3e-4),
-        "ant": dict(lam=0.97, target_kl=2.3e-4),
-    },
-}  # fmt: skip
-RECURSIVE = {  # what mode recursive changes in these
-    "smoke": {},
-    "classroom": {
-        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
-                  model_epochs=1, model_steps=30_000, model_patience=15),
-        "ant": dict(deployed_steps=200, start="initial", iterations=18, std=0.3, target_kl=0.005, model_steps=15_000),
-        "hopper": _HOPS,
-        "walker2d": _HOPS | dict(start="initial", model_hidden=(256, 256, 256), target_kl=0.01, iterations=40,
-                                 model_steps=30_000),
-        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
-    },
-    "paper": {"*": dict(deployments=5, iterations=400), "hopper": _TEN | dict(iterations=2400), "walker2d": _TEN},
-}  # fmt: skip
-
-
-def preset(cfg):
-    """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}
-
-    `paper` holds the original's sizes, and its numbers where they mean the same here.
-    """
-    tables = [PRESETS[cfg.preset]] + ([RECURSIVE[cfg.preset]] if cfg.mode == "recursive" else [])
-    if cfg.mode == "online":
-        tables += [{"*": _ONLINE, "ant": dict(std=0.3, target_kl=0.02)}]
-    if cfg.mode == "evaluate":
-        tables += [{"*": dict(eval_episodes=100)}]
-    return {k: v for table in tables for name in ("*", cfg.env) for k, v in table.get(name, {}).items()}
-
-
-CHOICES = {
-    "mode": ("offline", "recursive", "online", "collect", "evaluate", "video", "plot"),
-    "env": tuple(envs.TASKS),
-    "preset": ("smoke", "classroom", "paper"),
-    "gradients": ("hand", "autograd"),
-    "noise": ("pure", *envs.NOISE, "random"),
-    "density_std": ("same", "original"),
-    "start": ("dataset", "initial", "reset"),
-    "member_per": ("step", "path"),
-    "value": ("mlp", "linear"),
-}
-
-
-ZERO_IS_FINE = ("seed", "threads", "alpha", "iterations", "model_steps", "lam", "cg_damping", "max_backtracks")
-KINDS = {  # what a field must be, by the type of its default; NumPy's numbers are welcome too
-    int: (Integral, "an integer"),
-    float: (Real, "a number"),
-    tuple: (tuple, "a tuple of integers"),
-    bool: (bool, "True or False"),
-    str: (str, "a text"),
-}
+        iterations = deployment * self.iterations // parts
+        return iterations * self.iteration_updates
 
 
 class Dynamics(NamedTuple):
@@ -235,6 +138,7 @@ class State(NamedTuple):
     steps: int = 0  # real transitions taken (mode online)
 
 
+# "init": policy and value function; "imagine": imagining *and* improving; the others as named.
 STREAMS = "init", "collect", "model", "clone", "imagine", "evaluate"
 
 
@@ -283,9 +187,12 @@ def train_offline(
     """Algorithm 2 of arXiv:2006.03647: offline reinforcement learning from the fixed dataset `data` (a Batch).
 
     Yields a record after each stage: {"stage": ..., "state": all that was learnt so far, ...numbers}.  Training goes
-    on from `state` when one is given.  Pass another function for one of the algorithm's parts to replace
-    fit_dynamics, clone_behavior, imagine_paths or trpo.improve; `report` hears how the long ones get on.
-    The clone is that of `newest`, by default of all data.  Raises FloatingPointError when training diverges.
+    on from `state` when one is given.  The clone is that of `newest`, by default of all data.  Pass another function
+    for one of the algorithm's parts to replace fit_dynamics, clone_behavior, imagine_paths or trpo.improve; info is a
+    dict of numbers for the record, and `report` a function that hears of the progress of the long ones:
+    fit(data, cfg, rng, report) -> Dynamics, info; clone(data, norm, cfg, rng, report) -> beta (P,), info;
+    imagine(s, starts, cfg, rng) -> Paths, info; improve(theta, critic, paths, norm, net, cfg, rng) -> theta, critic,
+    info.  Raises FloatingPointError when training diverges.
     """
     fit, clone = fit or fit_dynamics, clone or clone_behavior
     imagine, improve = imagine or imagine_paths, improve or trpo.improve
@@ -297,7 +204,11 @@ def train_offline(
         yield {"stage": "model", "state": s, **info}
     if s.beta is None:  # estimate the behavior policy by cloning, and start the policy from it
         beta, info = clone(newest or data, s.norm, cfg, s.rng["clone"], report)
-        theta = beta if cfg.bc_init else new_policy(cfg, s.rng["init"]) if s.theta is None else s.theta
+        theta = s.theta  # without a clone start: go on, as ME-TRPO does
+        if cfg.bc_init:
+            theta = beta
+        elif theta is None:
+            theta = new_policy(cfg, s.rng["init"])
         critic = trpo.new_critic(s.rng["init"], data.obs.shape[1], cfg)
         if cfg.pretrain_value:
             critic = trpo.pretrain(critic, logged_paths(data), s.norm, cfg, s.rng["init"])
@@ -315,13 +226,15 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
     """Algorithm 1 of arXiv:2006.03647: learn from scratch in a few deployments, with Algorithm 2 in between.
 
     Yields the records of train_offline and, after each deployment, {"stage": "deploy", "batch": what was collected}.
-    Training goes on from `state` and the `batches` of its deployments when they are given.  `deploy` replaces
-    collect_batch; `parts` are those of train_offline.
+    Training goes on from `state` and the `batches` of its deployments when they are given.  `parts` are those of
+    train_offline; `deploy` replaces collect_batch: deploy(s, cfg, rng, report) -> Batch, info.
     """
+    if cfg.mode != "recursive":
+        raise ValueError(f"train_recursive: cfg.mode is {cfg.mode}, but only recursive shares out the iterations")
     deploy, batches = deploy or collect_batch, list(batches)
     s = state or State(streams(cfg.seed), deployments=0)
     while True:
-        if s.updates == cfg.updates_by(s.deployments):  # deploy the policy: collect real transitions
+        if s.updates == cfg.updates_by(s.deployments):  # all are done that are due: deploy, collect real transitions
             if s.deployments == cfg.deployments:
                 return
             batch, info = deploy(s, cfg, s.rng["collect"], report)
@@ -344,7 +257,8 @@ def collect_batch(s, cfg, rng, report=ignore):
     """
     task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
     task = replace(task, max_steps=min(task.max_steps, cfg.deployed_steps))
-    acts = envs.behavior(task, *((None, "random") if s.theta is None else (policy_of(s, cfg).sample, cfg.noise)))
+    sample, noise = (None, "random") if s.theta is None else (policy_of(s, cfg).sample, cfg.noise)
+    acts = envs.behavior(task, sample, noise)
     show = lambda rows: report({"stage": "deploy", "done": rows, "total": n})
     batch = envs.collect(task, acts, n, rng, threads=nets.use_threads(cfg.threads), report=show)
     returns, _ = envs.episode_returns(batch)
@@ -365,12 +279,6 @@ def renormalized(s, norm, cfg):
     return s._replace(norm=norm, theta=theta)
 
 
-def logged_paths(data):
-    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths"""
-    columns = [x[:, None] for x in data]
-    return trpo.Paths(*columns, time_of(columns[4] | columns[5]))
-
-
 # --- "train K models": the ensemble ---------------------------------------------------------------------------------
 
 
@@ -382,35 +290,37 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     {"model_loss": mean of the members' best validation losses, "model_curve": validation losses of the members per
     epoch, NaN once they have stopped}
     """
-    x, delta = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
-    inputs, outputs = nets.Normalizer.fit(x), nets.Normalizer.fit(delta)
-    order, held = rng.permutation(len(x)), max(1, round(cfg.validation * len(x)))
-    if held >= len(x):
-        raise ValueError(f"fit_dynamics: {len(x)} rows, {held} of them for validation, leave none to train on")
-    x, y = inputs(x)[order], outputs(delta)[order]
-    enough = -(-cfg.model_steps * cfg.model_batch // (len(x) - held))  # rounded up
+    x, change = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
+    inputs, delta = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
+    order, n = rng.permutation(len(x)), max(1, round(cfg.validation * len(x)))
+    if n >= len(x):
+        raise ValueError(f"fit_dynamics: {len(x)} rows, {n} of them for validation, leave none to train on")
+    x, y = inputs(x)[order], delta(change)[order]
+    enough = math.ceil(cfg.model_steps * cfg.model_batch / (len(x) - n))
     cfg = replace(cfg, model_epochs=max(cfg.model_epochs, enough))
-    rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))  # rng.spawn would hide a counter in rng
-    members = [fit_member(x[held:], y[held:], x[:held], y[:held], cfg, r) for r in rngs]
+    rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))  # rng.spawn: no checkpoint keeps it
+    members = [fit_member(x[n:], y[n:], x[:n], y[:n], cfg, r) for r in rngs]
     last, curves = {}, [[] for _ in members]
-    for k, news in nets.race(members):
-        last[k] = news
-        curves[k].append(news[0])
-        loss = float(np.mean([last[i][1] for i in sorted(last)]))
+    for k, result in nets.race(members):
+        last[k] = result
+        curves[k].append(result[0])
+        loss = float(np.mean([last[i][1] for i in sorted(last)]))  # sorted: a sum must not depend on who was first
         report({"stage": "model", "done": max(map(len, curves)), "total": cfg.model_epochs, "loss": loss})
-    seen = np.concatenate([data.obs, data.next_obs])  # the original's imagined states end at 1e5
-    reach = (seen.min(axis=0), seen.max(axis=0)) if cfg.clip_states else (seen[0] * 0 - np.inf, seen[0] * 0 + np.inf)
+    seen = np.concatenate([data.obs, data.next_obs])
+    lowest, highest = seen.min(axis=0), seen.max(axis=0)
+    if not cfg.clip_states:  # the original: 1e5
+        lowest[:], highest[:] = -np.inf, np.inf
     curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
-    info = {"model_loss": loss, "model_curve": curve}
-    return Dynamics(np.stack([last[k][2] for k in range(cfg.members)]), inputs, outputs, *reach), info
+    phi = np.stack([last[k][2] for k in range(cfg.members)])
+    return Dynamics(phi, inputs, delta, lowest, highest), {"model_loss": loss, "model_curve": curve}
 
 
 def fit_member(x, y, x_val, y_val, cfg, rng):
     """Generator: one model, one epoch of Adam per `next`, until `model_patience` epochs brought nothing better.
 
-    x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)): the best weights are
-    kept, not the last as in the original, whose step size is constant, too.  Raises FloatingPointError when training
-    diverges.
+    x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)): kept are the best weights
+    (the original: the last), and the step size falls (the original: is constant).  Raises FloatingPointError when
+    training diverges.
     """
     sizes = x.shape[1], *cfg.model_hidden, y.shape[1]
     phi = nets.init_mlp(rng, sizes)
@@ -422,16 +332,12 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
         loss = nets.mean_loss(phi, x_val, y_val, sizes)
         if not np.isfinite(loss):
             raise FloatingPointError("a dynamics model's loss is not finite: try a smaller model_lr")
-        best, best_phi, waited = (loss, phi.copy(), 0) if loss < best else (best, best_phi, waited + 1)
+        waited += 1
+        if loss < best:
+            best, best_phi, waited = loss, phi.copy(), 0
         yield loss, best, best_phi
         if waited >= cfg.model_patience:
             return
-
-
-def predict(dynamics, obs, act, member, cfg):
-    """Next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member (int) -> (B, S)"""
-    x = dynamics.inputs(np.concatenate([obs, act], axis=1))
-    return obs + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
 
 
 # --- "behavior cloning" ---------------------------------------------------------------------------------------------
@@ -461,16 +367,22 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
 # --- "imagine": rollouts in the ensemble ----------------------------------------------------------------------------
 
 
+def logged_paths(data):
+    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths"""
+    ended = (data.terminated | data.truncated)[:, None]
+    return trpo.Paths(*(x[:, None] for x in data), time_of(ended))
+
+
 def start_states(data, cfg):
     """The states from which imagined paths start: any logged, logged episode starts, or simulator resets.  -> (R, S)
 
-    Resets, the original's default, draw on the simulator: mode offline does without.
+    Resets, the original's default, are the only choice that needs the simulator.
     """
     if cfg.start == "dataset":
         return data.obs
     if cfg.start == "initial":
         return data.obs[data.episode_starts()]
-    sim, rng = envs.TASKS[cfg.env].sim(), streams(cfg.seed)["collect"]  # its own copy: resuming must not redraw
+    sim, rng = envs.TASKS[cfg.env].sim(), streams(cfg.seed)["collect"]  # a fresh copy: a resumed run must draw the same
     return sim.observe(np.stack([sim.initial(rng) for _ in range(10_000)]))
 
 
@@ -483,50 +395,39 @@ def imagine_paths(s, starts, cfg, rng):
     {"imagined_reward": mean per step, "imagined_length": mean length [steps]}; FloatingPointError when the models
     diverge
     """
-    task, T, K = envs.TASKS[cfg.env], cfg.horizon, len(s.dynamics.phi)  # the kernel does not check its bounds
+    task, T, K = envs.TASKS[cfg.env], cfg.horizon, len(s.dynamics.phi)  # not cfg.members: kernels check no bounds
     B = max(1, cfg.imagined_steps // T)
     pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
-    std = np.exp(policy_of(s, cfg).theta[-task.act_dim :])
-    noise = std * rng.standard_normal((T, B, task.act_dim), np.float32)
-    if cfg.member_per == "step":
+    noise = policy_of(s, cfg).std * rng.standard_normal((T, B, task.act_dim), np.float32)
+    if cfg.member_per == "step":  # a group of columns for each worker: all follow the same members
         members = [rng.integers(K, size=T)] * min(B, nets.workers())
-    else:  # each member has a share of the columns for good
+    else:  # a group for each member
         members = [np.full(T, k) for k in rng.permutation(K)[:B]]
-    obs, act, next_obs, terminated = roll_out(s, cfg, pool, noise, members)
+    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
     if not np.isfinite(next_obs).all():
         raise FloatingPointError("imagined states are not finite: the dynamics models have diverged")
     rew = task.reward(obs, task.clip(act), next_obs)
     if cfg.alpha > 0:
         rew = rew - cfg.alpha * log_ratio_to_clone(s, obs.reshape(T * B, -1), act.reshape(T * B, -1), cfg).reshape(T, B)
-    truncated = np.zeros_like(terminated)
-    truncated[-1] = ~terminated[-1]
+    truncated = ~terminated & (np.arange(T) == T - 1)[:, None]
     paths = trpo.Paths(obs, act, rew, next_obs, terminated, truncated, time_of(terminated))
     ends = np.count_nonzero(terminated | truncated)
     return paths, {"imagined_reward": float(np.mean(rew, dtype=np.float64)), "imagined_length": float(T * B / ends)}
 
 
-def imagined_returns(s, starts, cfg, rng, paths=40):
-    """Returns that the ensemble expects of the policy without noise over whole episodes: to set beside real ones.
+def parallel_rollout(s, cfg, pool, noise, members):
+    """`nets.rollout` with the columns of pool and noise shared out among the worker threads.
 
-    From `paths` logged episode starts (R, S), one member per step, until termination or the time limit.  -> (paths,),
-    NaN where the models diverge
+    members: a list of C arrays (T,), the models that predict for the first, second, ... C-th group of columns.
+    -> obs, act, next_obs, terminated, all (T, B, ...)
     """
-    task, T = envs.TASKS[cfg.env], envs.TASKS[cfg.env].max_steps
-    pool = np.broadcast_to(starts[rng.integers(len(starts), size=paths)], (T, paths, task.obs_dim)).copy()
-    noise = np.zeros((T, paths, task.act_dim), np.float32)
-    members = [rng.integers(len(s.dynamics.phi), size=T)] * min(paths, nets.workers())
-    obs, act, next_obs, terminated = roll_out(s, cfg, pool, noise, members)
-    alive = np.cumsum(terminated, axis=0) - terminated == 0  # up to and including the first terminal step
-    returns = np.sum(task.reward(obs, task.clip(act), next_obs), axis=0, where=alive, dtype=np.float64)
-    # a model that blows up ends an episode: where rewards are negative, that would look like a good one
-    return np.where(np.all(np.isfinite(next_obs) | ~alive[..., None], axis=(0, 2)), returns, np.nan)
-
-
-def time_of(terminated):
-    """Steps since each path's last restart.  (T, B) -> (T, B)"""
-    t = np.arange(len(terminated))[:, None]
-    began = np.where(np.roll(terminated, 1, axis=0), t, 0)  # at t = 0 a path begins in any case
-    return t - np.maximum.accumulate(began, axis=0)
+    task, (sizes, limit), dtype = envs.TASKS[cfg.env], policy_net(cfg), s.theta.dtype
+    stats = [x.astype(dtype) for n in (s.norm, s.dynamics.inputs, s.dynamics.delta) for x in (n.mean, n.scale)]
+    stats += [s.dynamics.lowest, s.dynamics.highest, task.low, task.high]
+    world = s.theta, np.array(sizes), s.dynamics.phi, np.array(model_sizes(cfg)), dtype.type(limit), *stats
+    groups = (np.array_split(x, len(members), axis=1) for x in (pool, noise))
+    run = lambda p, n, m: nets.rollout(*world, np.ascontiguousarray(p), np.ascontiguousarray(n), m)
+    return tuple(np.concatenate(column, axis=1) for column in zip(*nets.parallel(run, *groups, members)))
 
 
 def log_ratio_to_clone(s, obs, act, cfg):
@@ -540,65 +441,87 @@ def log_ratio_to_clone(s, obs, act, cfg):
     return density(s.theta) - density(s.beta)
 
 
-def roll_out(s, cfg, pool, noise, members):
-    """`nets.rollout` with the columns of pool and noise shared out among the worker threads.
-
-    members: a list of C arrays (T,), the models that predict for the first, second, ... C-th part of the columns.
-    -> obs, act, next_obs, terminated, all (T, B, ...)
-    """
-    task, (sizes, limit), f = envs.TASKS[cfg.env], policy_net(cfg), s.theta.dtype.type
-    stats = [a.astype(f) for n in (s.norm, s.dynamics.inputs, s.dynamics.delta) for a in (n.mean, n.scale)]
-    stats += [s.dynamics.lowest, s.dynamics.highest, task.low, task.high]
-    world = s.theta, np.array(sizes), s.dynamics.phi, np.array(model_sizes(cfg)), f(limit), *stats
-    parts = (np.array_split(x, len(members), axis=1) for x in (pool, noise))
-    run = lambda p, n, m: nets.rollout(*world, np.ascontiguousarray(p), np.ascontiguousarray(n), m)
-    return tuple(np.concatenate(column, axis=1) for column in zip(*nets.parallel(run, *parts, members)))
+def time_of(ended):
+    """Steps since each path's last restart.  (T, B) -> (T, B)"""
+    t = np.arange(len(ended))[:, None]
+    began = np.where(np.roll(ended, 1, axis=0), t, 0)  # at t = 0 a path begins in any case
+    return t - np.maximum.accumulate(began, axis=0)
 
 
 # --- evaluation of the models ----------------------------------------------------------------------------------------
 
 
-def compare_paths(s, cfg, rng, paths=20):
+def imagined_returns(s, starts, cfg, rng, n_paths=40):
+    """Returns that the ensemble expects of the policy without noise over whole episodes: to set beside real ones.
+
+    From n_paths of the states `starts` (R, S), a member drawn for each step, until termination or the time limit.
+    -> (n_paths,), NaN where the models diverge
+    """
+    task, T = envs.TASKS[cfg.env], envs.TASKS[cfg.env].max_steps
+    pool = np.broadcast_to(starts[rng.integers(len(starts), size=n_paths)], (T, n_paths, task.obs_dim)).copy()
+    noise = np.zeros((T, n_paths, task.act_dim), np.float32)
+    members = [rng.integers(len(s.dynamics.phi), size=T)] * min(n_paths, nets.workers())
+    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
+    alive = np.cumsum(terminated, axis=0) - terminated == 0  # up to and including the first terminal step
+    returns = np.sum(task.reward(obs, task.clip(act), next_obs), axis=0, where=alive, dtype=np.float64)
+    # NaN is unhealthy and so ends a path: where rewards are negative, a short sum would look like a good return
+    return np.where(np.all(np.isfinite(next_obs) | ~alive[..., None], axis=(0, 2)), returns, np.nan)
+
+
+def compare_paths(s, cfg, rng, n_paths=20):
     """The policy's real trajectories beside imagined ones from the same first states with the same action noise.
 
     Trajectories go on for `horizon` steps, are normalised, and stand still once their episode has ended.  Distances
-    are root mean squares over time and coordinates: the energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| of real X
-    and imagined Y (Szekely & Rizzo 2013) sums over time *under* the root (the original: roots over time), and leaves
-    out pairs with the same noise.
+    are root mean squares over time and coordinates, the `energy_distance`, too (the original: the mean over time of
+    roots).
     -> numbers, {"real": (T, B, S) and "imagined": (K, T, B, S) as observed, "error": (T,) distance after each step}
     """
     task, policy, K = envs.TASKS[cfg.env], policy_of(s, cfg), len(s.dynamics.phi)
     T = min(cfg.horizon, task.max_steps)
-    env = envs.TaskVectorEnv(cfg.env, paths, nets.workers())
-    env.reset(seed=[int(i) for i in rng.integers(2**31, size=paths)])
-    real, _ = trpo.sample_paths(env, policy, T, rng)
-    noise = real.act - policy.mean(real.obs)
-    pool = np.repeat(real.obs[:1], T, axis=0)
-    worlds = [roll_out(s, cfg, pool, noise, [np.full(T, k)] * min(paths, nets.workers())) for k in range(K)]
+    env = envs.TaskVectorEnv(cfg.env, n_paths, nets.workers())
+    env.reset(seed=[int(i) for i in rng.integers(2**31, size=n_paths)])
+    paths, _ = trpo.sample_paths(env, policy, T, rng)
+    ended = paths.terminated | paths.truncated
+    noise = paths.act - policy.mean(paths.obs)
+    pool = np.repeat(paths.obs[:1], T, axis=0)
+    groups = min(n_paths, nets.workers())
+    worlds = [parallel_rollout(s, cfg, pool, noise, [np.full(T, k)] * groups) for k in range(K)]
 
-    first = time_of(real.terminated | real.truncated) == np.arange(T)[:, None]  # rows of the first episodes
-    obs, act, next_obs = (x[first] for x in (real.obs, task.clip(real.act), real.next_obs))
-    one_step = np.sqrt(
-        np.mean([(predict(s.dynamics, obs, act, k, cfg) - next_obs) ** 2 for k in range(K)], axis=(0, 1))
-    )
-    x = held(real.next_obs, real.terminated | real.truncated)
-    y = np.stack([held(next_obs, terminated) for _, _, next_obs, terminated in worlds])
-    rms = np.sqrt(np.mean((s.norm(y) - s.norm(x)) ** 2, axis=(0, 2, 3), dtype=np.float64))  # at each step
-    rows = lambda z: s.norm(z).swapaxes(0, 1).reshape(paths, -1) / np.sqrt(T * task.obs_dim)
-    drawn = y[rng.integers(K, size=paths), :, np.arange(paths)].swapaxes(0, 1)  # a member for each path
-    far = lambda a, b: np.mean(cdist(rows(a), rows(b))[~np.eye(paths, dtype=bool)])
-    numbers = {"evaluation_steps": T * paths, "path_error": float(np.mean(rms)), "path_error_last": float(rms[-1])}
-    numbers["energy_distance"] = float(2 * far(x, drawn) - far(x, x) - far(drawn, drawn))
+    first = time_of(ended) == np.arange(T)[:, None]  # rows of the first episodes
+    obs, act, next_obs = (x[first] for x in (paths.obs, task.clip(paths.act), paths.next_obs))
+    errors = [predict(s.dynamics, obs, act, k, cfg) - next_obs for k in range(K)]
+    one_step = np.sqrt(np.mean(np.square(errors), axis=(0, 1)))
+    real = freeze_at_end(paths.next_obs, ended)
+    imagined = np.stack([freeze_at_end(next_obs, terminated) for _, _, next_obs, terminated in worlds])
+    error = np.sqrt(np.mean((s.norm(imagined) - s.norm(real)) ** 2, axis=(0, 2, 3), dtype=np.float64))
+    drawn = imagined[rng.integers(K, size=n_paths), :, np.arange(n_paths)].swapaxes(0, 1)  # a member for each path
+    numbers = {"evaluation_steps": T * n_paths, "energy_distance": energy_distance(s.norm(real), s.norm(drawn))}
+    numbers |= {"path_error": float(np.mean(error)), "path_error_last": float(error[-1])}
     numbers |= {f"one_step_error_{i}": float(e) for i, e in enumerate(one_step)}
-    return numbers, {"real": x, "imagined": y, "error": rms}
+    return numbers, {"real": real, "imagined": imagined, "error": error}
 
 
-def held(next_obs, ended):
+def predict(dynamics, obs, act, member, cfg):
+    """Next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member (int) -> (B, S)"""
+    x = dynamics.inputs(np.concatenate([obs, act], axis=1))
+    return obs + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
+
+
+def freeze_at_end(next_obs, ended):
     """Each path up to the end of its first episode, and that last state ever after.  (T, B, S), (T, B) -> (T, B, S)"""
     T = len(ended)
     end = np.where(ended.any(axis=0), np.argmax(ended, axis=0), T - 1)
     rows = np.minimum(np.arange(T)[:, None], end)
     return np.take_along_axis(next_obs, rows[:, :, None], axis=0)
+
+
+def energy_distance(x, y):
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'| of trajectories x, y (T, B, S), whose |.| is a root mean square (Szekely &
+    Rizzo 2013).  Pairs of one column share their noise, and are left out.  -> scalar"""
+    T, B, S = x.shape
+    flat = lambda z: z.swapaxes(0, 1).reshape(B, -1) / np.sqrt(T * S)  # its Euclidean distance: a root mean square
+    mean_distance = lambda a, b: np.mean(cdist(flat(a), flat(b))[~np.eye(B, dtype=bool)])
+    return float(2 * mean_distance(x, y) - mean_distance(x, x) - mean_distance(y, y))
 
 
 # --- mode online: TRPO on the simulator -----------------------------------------------------------------------------
@@ -629,3 +552,114 @@ def start_online(cfg):
     norm = nets.Normalizer.fit(envs.collect(task, envs.behavior(task, None, "random"), 2000, rng["collect"]).obs)
     critic = trpo.new_critic(rng["init"], task.obs_dim, cfg)
     return State(rng, norm, theta=new_policy(cfg, rng["init"]), critic=critic)
+
+
+# --- presets and checks of Config -----------------------------------------------------------------------------------
+
+_ROBOT = dict(n_train=100_000, model_steps=30_000, model_patience=15, iterations=14)
+_LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
+PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and for single ones
+    "smoke": {
+        "*": dict(n_train=3000, deployments=2, members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32),
+                  clone_steps=300, iterations=2, iteration_updates=2, imagined_steps=2000, horizon=50, eval_episodes=4,
+                  eval_interval_episodes=2, online_steps=16_000, online_envs=8),
+    },
+    "classroom": {
+        "hopper": _ROBOT | dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.997, lam=0.97, iterations=24),
+        "half_cheetah": _ROBOT, "cheetah_run": _ROBOT, "walker2d": _ROBOT, "ant": _ROBOT | dict(lam=0.97),
+        "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
+                         policy_hidden=(64, 64)),
+    },
+    "paper": {
+        "*": dict(n_train=1_000_000, model_hidden=(1024, 1024), model_batch=1000, model_epochs=200, model_patience=20,
+                  model_lr=1e-3, model_lr_last=1e-3, clone_lr=5e-4, clone_steps=300_000, iterations=250,
+                  imagined_steps=50_000, start="initial", value="linear", target_kl=4.5e-4, fisher_rows=1.0),
+        "hopper": _LONG_PATHS, "walker2d": _LONG_PATHS, "ant": dict(lam=0.97, target_kl=2.3e-4),
+    },
+}  # fmt: skip
+_FROM_SCRATCH = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
+                     gamma=0.997, lam=0.97, model_steps=15_000)  # fmt: skip
+_TEN_DEPLOYMENTS = dict(n_train=2_000_000, deployments=10, iterations=800)
+RECURSIVE = {  # what mode recursive changes on top of that: whatever it does not name is as in mode offline
+    "smoke": {},
+    "classroom": {
+        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
+                  model_epochs=1, model_steps=30_000, model_patience=15),
+        "ant": dict(deployed_steps=200, start="initial", iterations=18, std=0.3, target_kl=0.005, model_steps=15_000),
+        "hopper": _FROM_SCRATCH,
+        "walker2d": _FROM_SCRATCH | dict(start="initial", model_hidden=(256, 256, 256), target_kl=0.01, iterations=40,
+                                         model_steps=30_000),
+        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
+    },
+    "paper": {
+        "*": dict(deployments=5, iterations=400),
+        "hopper": _TEN_DEPLOYMENTS | dict(iterations=2400), "walker2d": _TEN_DEPLOYMENTS,
+    },
+}  # fmt: skip
+ONLINE = {  # the same for mode online
+    "*": dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015, gamma=0.99, lam=0.97, fisher_rows=1.0,
+              value_epochs=10, iteration_updates=10),
+    "ant": dict(std=0.3, target_kl=0.02),
+}  # fmt: skip
+
+
+def preset(cfg):
+    """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}
+
+    `paper` holds the original's sizes, and its numbers where they mean the same here.
+    """
+    modes = {"recursive": RECURSIVE[cfg.preset], "online": ONLINE, "evaluate": {"*": dict(eval_episodes=100)}}
+    tables = PRESETS[cfg.preset], modes.get(cfg.mode, {})
+    return {k: v for table in tables for name in ("*", cfg.env) for k, v in table.get(name, {}).items()}
+
+
+def configured(**given):
+    """A Config with the numbers of its preset, but for those that are `given`: configured(env="ant", seed=1)."""
+    first = Config(**{k: given[k] for k in ("mode", "env", "preset") if k in given})
+    return replace(first, **preset(first) | given)
+
+
+CHOICES = {
+    "mode": ("offline", "recursive", "online", "collect", "evaluate", "video", "plot"),
+    "env": tuple(envs.TASKS),
+    "preset": tuple(PRESETS),
+    "gradients": ("hand", "autograd"),
+    "noise": ("pure", *envs.NOISE, "random"),
+    "density_std": ("same", "original"),
+    "start": ("dataset", "initial", "reset"),
+    "member_per": ("step", "path"),
+    "value": ("mlp", "linear"),
+}
+ZERO_IS_FINE = ("seed", "threads", "alpha", "iterations", "model_steps", "lam", "cg_damping", "max_backtracks")
+KINDS = {  # what a field must be, by the type of its default; NumPy's numbers are welcome too
+    int: (Integral, "an integer"),
+    float: (Real, "a number"),
+    tuple: (tuple, "a tuple of integers"),
+    bool: (bool, "True or False"),
+    str: (str, "a text"),
+}
+
+
+def check(cfg):
+    """ValueError, in one line, for the first field of a Config that makes no sense."""
+    for name, choices in CHOICES.items():
+        if getattr(cfg, name) not in choices:
+            raise ValueError(f"--{name} {getattr(cfg, name)}: choose from {', '.join(choices)}")
+    for field in fields(cfg):
+        value, kind = getattr(cfg, field.name), type(field.default)
+        right = isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool)
+        if not right or (kind is tuple and not all(isinstance(width, Integral) for width in value)):
+            raise ValueError(f"--{field.name} {value!r}: must be {KINDS[kind][1]}")
+        zero = field.name in ZERO_IS_FINE
+        for v in value if kind is tuple else (value,):
+            if kind in (int, float, tuple) and not (0 < v < np.inf or (zero and v == 0)):
+                raise ValueError(f"--{field.name} {v}: must be {'at least' if zero else 'above'} 0, finite")
+    for name in ("validation", "gamma", "lam", "fisher_rows", "backtrack", "accept_ratio"):
+        below = name in ("validation", "gamma", "backtrack")  # the value network predicts (1 - gamma) V
+        if getattr(cfg, name) > 1 or (below and getattr(cfg, name) == 1):
+            raise ValueError(f"--{name} {getattr(cfg, name)}: a share, {'below' if below else 'at most'} 1")
+    if cfg.mode == "recursive" and (cfg.iterations < cfg.deployments or cfg.n_train < 2 * cfg.deployments):
+        parts = f"--deployments {cfg.deployments}: at most --iterations {cfg.iterations}"
+        raise ValueError(f"{parts}, and at least two of --n_train {cfg.n_train} transitions each time")
+    if cfg.mode == "recursive" and cfg.noise == "random":
+        raise ValueError("--noise random: mode recursive begins with random actions, then it deploys its policy")

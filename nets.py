@@ -63,7 +63,8 @@ def parallel(f, *columns):
 def race(generators):
     """Run generators on the worker threads until all are exhausted.  Yields (index, item) as they come.
 
-    None waits for the others, as `parallel` would make them between two rounds: five keep two workers busy.
+    No generator waits for another: with a round of `parallel` per epoch, five members would leave one of two workers
+    idle at the end of each.  A generator must not yield None.
     """
     running = {_pool.submit(next, g, None): i for i, g in enumerate(generators)}
     while running:
@@ -130,8 +131,8 @@ def chunks(x, size=None):
 def mlp_tape(theta, x, sizes, limit=None):
     """What `mlp` computes, with everything its derivatives need.  -> [x, hidden_1, ..., output], each (B, width)"""
     tape, pairs = [x], layers(theta, sizes)
-    for W, b in pairs:
-        tape.append(_add_bias(tape[-1] @ W, b, len(tape) < len(pairs)))
+    for k, (W, b) in enumerate(pairs, 1):
+        tape.append(_add_bias(tape[-1] @ W, b, k < len(pairs)))
     return tape if limit is None else tape[:-1] + [limit * np.tanh(tape[-1])]
 
 
@@ -159,7 +160,7 @@ def _relu_gate(g, h):
 def mlp_vjp(theta, tape, g, sizes, limit=None):
     """Backward by hand: sum over rows of g^T (d mlp / d theta).  g (B, sizes[-1]) -> (P,)
 
-    Rumelhart, Hinton & Williams 1986; vector-Jacobian product of the network at `tape`.
+    Rumelhart, Hinton & Williams 1986; vector-Jacobian product of the network at `tape` (`mlp_tape`).
     """
     out = np.empty(n_params(sizes), theta.dtype)
     g = _through_squash(tape[-1], g, limit)
@@ -175,7 +176,7 @@ def mlp_vjp(theta, tape, g, sizes, limit=None):
 def mlp_jvp(theta, tape, v, sizes, limit=None):
     """Forward mode by hand: directional derivative of the output along v.  v (P,) -> (B, sizes[-1])
 
-    Pearlmutter's R-operator (Neural Computation 6, 1994) applied to the forward pass at `tape`.
+    Pearlmutter's R-operator (Neural Computation 6, 1994) applied to the forward pass at `tape` (`mlp_tape`).
     """
     d = None  # derivative of the current layer's input; the data do not depend on theta
     for (W, _), (vW, vb), h, y in zip(layers(theta, sizes), layers(v, sizes), tape, tape[1:]):
@@ -235,7 +236,8 @@ def adam_init(theta):
 def adam(theta, g, state, lr):
     """One step of Algorithm 1 of arXiv:1412.6980, *in place* on theta (P,) and the moments, gradient g (P,).  -> Adam
 
-    In place because this is the inner loop of every fit: a fused pass costs a tenth of fresh arrays.
+    `lr` is its step size alpha.  In place because this is the inner loop of every fit: a fused pass costs a tenth of
+    fresh arrays.
     """
     if not theta.shape == g.shape == state.m.shape == (theta.size,):  # the kernel does not check its bounds
         raise ValueError(f"adam: theta {theta.shape}, g {g.shape} and moments {state.m.shape} must be one (P,)")
@@ -247,33 +249,32 @@ def adam(theta, g, state, lr):
 def _adam_step(theta, g, m, v, t, lr, b1=0.9, b2=0.999, eps=1e-8):
     f = theta.dtype.type  # float32 stays float32: a bare 0.9 is a float64 in here
     rate, eps = f(lr * np.sqrt(1 - b2**t) / (1 - b1**t)), f(eps * np.sqrt(1 - b2**t))
-    b1, c1, b2, c2 = f(b1), f(1 - b1), f(b2), f(1 - b2)
+    b1, c1, b2, c2 = f(b1), f(1 - b1), f(b2), f(1 - b2)  # the bias corrections are in rate and eps: one pass
     for i in range(theta.size):
         m[i] = b1 * m[i] + c1 * g[i]
         v[i] = b2 * v[i] + c2 * g[i] * g[i]
         theta[i] -= rate * m[i] / (np.sqrt(v[i]) + eps)
 
 
-def adam_epoch(theta, state, x, y, order, batch, lr, sizes, limit=None, gradients="hand"):
+def adam_epoch_plain(theta, state, x, y, order, batch, lr, sizes, limit=None, gradients="hand"):
     """Adam on `squared_error`, a step for each piece of `batch` rows of `order`, *in place* on theta and moments.
 
-    x (N, m), y (N, n), order (any number,) row indices.  By hand, one Numba kernel does what `squared_error_grad` and
-    `adam` say, at three times their speed; with autograd, they themselves are called.  -> Adam
+    x (N, m), y (N, n), order (any number,) row indices, lr Adam's step size.  -> Adam
     """
+    for first in range(0, len(order), batch):
+        i = order[first : first + batch]
+        state = adam(theta, squared_error_grad(theta, x[i], y[i], sizes, limit, gradients)[1], state, lr)
+    return state
+
+
+def adam_epoch(theta, state, x, y, order, batch, lr, sizes, limit=None, gradients="hand"):
+    """What `adam_epoch_plain` says, at three times its speed: one Numba kernel (unless autograd is wanted).  -> Adam"""
     if gradients == "autograd":
         return adam_epoch_plain(theta, state, x, y, order, batch, lr, sizes, limit, gradients)
     if theta.shape != (n_params(sizes),) or y.shape != (len(x), sizes[-1]) or x.shape[1] != sizes[0]:
         raise ValueError(f"adam_epoch: theta {theta.shape}, x {x.shape} and y {y.shape} do not fit a network {sizes}")
     t = _adam_epoch(theta, *state, x, y, order, batch, lr, np.array(sizes), theta.dtype.type(limit or 0))
     return state._replace(t=t)
-
-
-def adam_epoch_plain(theta, state, x, y, order, batch, lr, sizes, limit=None, gradients="hand"):
-    """What `adam_epoch` means, a step after another, with the same arguments: the thing to read first.  -> Adam"""
-    for first in range(0, len(order), batch):
-        i = order[first : first + batch]
-        state = adam(theta, squared_error_grad(theta, x[i], y[i], sizes, limit, gradients)[1], state, lr)
-    return state
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -292,35 +293,33 @@ def _forward(theta, sizes, x):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _adam_epoch(theta, m, v, t, x, y, order, batch, lr, sizes, limit):
-    g, last = np.empty_like(theta), len(sizes) - 2
+    # adam_epoch_plain as loops; theta and its moments m and v change in place.  limit 0: linear output.  -> t
+    g, last, one = np.empty_like(theta), len(sizes) - 2, theta.dtype.type(1)
     for first in range(0, len(order), batch):
-        n, b = min(batch, len(order) - first), theta.size
-        h = np.empty((n, sizes[0]), x.dtype)
+        n, end = min(batch, len(order) - first), theta.size
+        inputs = np.empty((n, sizes[0]), x.dtype)
         for r in range(n):
             for j in range(sizes[0]):
-                h[r, j] = x[order[first + r], j]
-        tape = _forward(theta, sizes, h)
+                inputs[r, j] = x[order[first + r], j]
+        tape = _forward(theta, sizes, inputs)
         d = tape[-1]  # becomes the derivative of the loss by the network's last linear output
         for r in range(n):
             for j in range(sizes[-1]):
-                error, slope = d[r, j] - y[order[first + r], j], d[r, j] - d[r, j] + 1
-                if limit > 0:
-                    out = limit * np.tanh(d[r, j])
-                    error, slope = out - y[order[first + r], j], limit - out * out / limit
-                d[r, j] = error * slope / n
+                out = limit * np.tanh(d[r, j]) if limit > 0 else d[r, j]
+                slope = limit - out * out / limit if limit > 0 else one
+                d[r, j] = (out - y[order[first + r], j]) * slope / n
         for k in range(last, -1, -1):  # backward
-            b -= sizes[k + 1]
-            a = b - sizes[k] * sizes[k + 1]
-            h = tape[k]
-            np.dot(h.T, d, g[a:b].reshape((sizes[k], sizes[k + 1])))
-            g_bias = g[b : b + sizes[k + 1]]
+            end -= sizes[k + 1]
+            start = end - sizes[k] * sizes[k + 1]
+            np.dot(tape[k].T, d, g[start:end].reshape((sizes[k], sizes[k + 1])))
+            g_bias = g[end : end + sizes[k + 1]]
             g_bias[:] = 0
             for r in range(n):
                 for j in range(len(g_bias)):
                     g_bias[j] += d[r, j]
             if k > 0:
-                d = _relu_gate(np.dot(d, theta[a:b].reshape((sizes[k], sizes[k + 1])).T), h)
-            b = a
+                d = _relu_gate(np.dot(d, theta[start:end].reshape((sizes[k], sizes[k + 1])).T), tape[k])
+            end = start
         t += 1
         _adam_step(theta, g, m, v, t, lr)
     return t
@@ -356,11 +355,11 @@ class Normalizer(NamedTuple):
         return Normalizer(self.mean + w * shift, np.sqrt(var), n)
 
     def __call__(self, x):
-        """(x - mean) / std in the dtype of x.  (..., S) -> (..., S)"""
+        """(x - mean) / scale in the dtype of x.  (..., S) -> (..., S)"""
         return (x - self.mean.astype(x.dtype)) / self.scale.astype(x.dtype)
 
     def undo(self, x):
-        """x * std + mean in the dtype of x: the inverse.  (..., S) -> (..., S)"""
+        """x * scale + mean in the dtype of x: the inverse.  (..., S) -> (..., S)"""
         return x * self.scale.astype(x.dtype) + self.mean.astype(x.dtype)
 
 
@@ -373,13 +372,13 @@ def split(theta, sizes):
 
 
 def log_prob(act, mu, log_std):
-    """Log-density of a diagonal Gaussian [nats], summed over actions.  act, mu (B, A), log_std (A,) -> (B,)"""
+    """Log-density of a diagonal Gaussian [nats], summed over the coordinates.  act, mu (B, A), log_std (A,) -> (B,)"""
     z = (act - mu) * anp.exp(-log_std)
     return -0.5 * anp.sum(z * z, axis=1) - anp.sum(log_std) - 0.5 * math.log(2 * math.pi) * mu.shape[1]
 
 
 def kl_gauss(mu_old, log_std_old, mu, log_std):
-    """KL(old || new) of diagonal Gaussians [nats], summed over actions.  mu (B, A), log_std (A,) -> (B,)"""
+    """KL(old || new) of diagonal Gaussians [nats], summed over the coordinates.  mu (B, A), log_std (A,) -> (B,)"""
     z = (anp.exp(2 * log_std_old) + (mu_old - mu) ** 2) / (2 * anp.exp(2 * log_std))
     return anp.sum(log_std - log_std_old + z - 0.5, axis=1)
 
@@ -391,30 +390,54 @@ class Policy(NamedTuple):
     norm: Normalizer
     net: tuple
 
+    @property
+    def std(self):
+        """Standard deviation of its noise in each coordinate of the action, (A,)."""
+        return np.exp(split(self.theta, self.net[0])[1])
+
     def mean(self, obs, rng=None):
-        """The action without noise, for each row.  obs (B, S) -> (B, A)"""
+        """The action without noise, for each row.  obs (B, S) -> (B, A)  (rng: to be called like `sample`)"""
         return mlp(self.theta, self.norm(obs), *self.net)
 
     def sample(self, obs, rng):
         """An action drawn from the policy, not clipped.  obs (B, S) -> (B, A)"""
-        mu, log_std = self.mean(obs), split(self.theta, self.net[0])[1]
-        return mu + np.exp(log_std) * rng.standard_normal(mu.shape, np.float32)
+        mu = self.mean(obs)
+        return mu + self.std * rng.standard_normal(mu.shape, np.float32)
 
 
 # --- imagined paths: a policy and an ensemble of models, step after step ---------------------------------------------
 
 
-@numba.njit(nogil=True, cache=True)
-def rollout(
-    theta, policy_sizes, phi, sizes, limit, obs_mean, obs_std, in_mean, in_std, d_mean, d_std,
+def rollout_plain(
+    theta, policy_sizes, phi, sizes, limit, obs_mean, obs_scale, in_mean, in_scale, d_mean, d_scale,
     lowest, highest, low, high, pool, noise, member,
 ):  # fmt: skip
-    """Imagined paths: policy, model, healthy box, step after step; `rollout_plain` says the same in NumPy.
+    """Imagined paths: policy, model, healthy box, step after step.
 
+    theta (P,) and phi (K, P) with the widths of their layers; the mean and scale of the normalisers of the policy's
+    observations (S,), of the models' inputs (S + A,) and outputs (S,); lowest and highest state that a model may
+    predict, low and high corner of the healthy box (S,).
     pool (T, B, S): pool[0] are the first states, pool[t] the states from which a path that ended at t - 1 goes on.
     noise (T, B, A) is added to the mean action.  member (T,): whose prediction counts at each step.
     -> obs (T, B, S), act (T, B, A) not clipped, next_obs (T, B, S), terminated (T, B)
     """
+    s, rows = pool[0], []
+    for t, k in enumerate(member):
+        act = mlp(theta, (s - obs_mean) / obs_scale, policy_sizes, limit) + noise[t]
+        x = (np.concatenate([s, np.clip(act, -limit, limit)], axis=1) - in_mean) / in_scale
+        next_obs = np.clip(s + mlp(phi[k], x, sizes) * d_scale + d_mean, lowest, highest)
+        terminated = ~np.all((low < next_obs) & (next_obs < high), axis=1)
+        rows.append((s, act, next_obs, terminated))
+        s = np.where(terminated[:, None], pool[min(t + 1, len(pool) - 1)], next_obs)
+    return tuple(np.stack(column) for column in zip(*rows))
+
+
+@numba.njit(nogil=True, cache=True)
+def rollout(
+    theta, policy_sizes, phi, sizes, limit, obs_mean, obs_scale, in_mean, in_scale, d_mean, d_scale,
+    lowest, highest, low, high, pool, noise, member,
+):  # fmt: skip
+    """What `rollout_plain` says, several times as fast, and without the GIL."""
     T, B, S = pool.shape
     A = noise.shape[2]
     obs, next_obs, act = np.empty_like(pool), np.empty_like(pool), np.empty_like(noise)
@@ -423,38 +446,22 @@ def rollout(
     for t in range(T):
         for b in range(B):
             for j in range(S):
-                o[b, j] = (s[b, j] - obs_mean[j]) / obs_std[j]
-                x[b, j] = (s[b, j] - in_mean[j]) / in_std[j]
+                o[b, j] = (s[b, j] - obs_mean[j]) / obs_scale[j]
+                x[b, j] = (s[b, j] - in_mean[j]) / in_scale[j]
         mu = _forward(theta, policy_sizes, o)[-1]
         for b in range(B):
             for j in range(A):
                 a = limit * np.tanh(mu[b, j]) + noise[t, b, j]
                 act[t, b, j] = a
-                x[b, S + j] = (min(max(a, -limit), limit) - in_mean[S + j]) / in_std[S + j]
+                x[b, S + j] = (min(max(a, -limit), limit) - in_mean[S + j]) / in_scale[S + j]
         d = _forward(phi[member[t]], sizes, x)[-1]
         for b in range(B):
             healthy = True
             for j in range(S):
-                y = min(max(s[b, j] + d[b, j] * d_std[j] + d_mean[j], lowest[j]), highest[j])
+                y = min(max(s[b, j] + d[b, j] * d_scale[j] + d_mean[j], lowest[j]), highest[j])
                 obs[t, b, j], next_obs[t, b, j] = s[b, j], y
                 healthy = healthy and low[j] < y and y < high[j]
             terminated[t, b] = not healthy
             for j in range(S):
                 s[b, j] = next_obs[t, b, j] if healthy else pool[min(t + 1, T - 1), b, j]
     return obs, act, next_obs, terminated
-
-
-def rollout_plain(
-    theta, policy_sizes, phi, sizes, limit, obs_mean, obs_std, in_mean, in_std, d_mean, d_std,
-    lowest, highest, low, high, pool, noise, member,
-):  # fmt: skip
-    """What `rollout` means, in NumPy: its oracle, and the thing to read first."""
-    s, rows = pool[0], []
-    for t, k in enumerate(member):
-        act = mlp(theta, (s - obs_mean) / obs_std, policy_sizes, limit) + noise[t]
-        x = (np.concatenate([s, np.clip(act, -limit, limit)], axis=1) - in_mean) / in_std
-        next_obs = np.clip(s + mlp(phi[k], x, sizes) * d_std + d_mean, lowest, highest)
-        terminated = ~np.all((low < next_obs) & (next_obs < high), axis=1)
-        rows.append((s, act, next_obs, terminated))
-        s = np.where(terminated[:, None], pool[min(t + 1, len(pool) - 1)], next_obs)
-    return tuple(np.stack(column) for column in zip(*rows))

@@ -1,9 +1,9 @@
 """Trust region policy optimisation (Schulman et al., arXiv:1502.05477) for diagonal-Gaussian policies.
 
-The first three functions are general: they know no network and no reinforcement learning.  `step` is the summit.
-Two derivatives of the mean action are all that the policy's network has to offer: J v (`mlp_jvp`) and J^T g
-(`mlp_vjp`).  With `gradients="autograd"` neither is used and autograd differentiates the two scalar functions
-`surrogate` and `kl_sum`.
+The first three functions are general: they know no network and no reinforcement learning.  `step` is what all others
+lead to.  All that it asks of the policy's network are two derivatives of the mean action: J v (`nets.mlp_jvp`) and
+J^T g (`nets.mlp_vjp`).  With `gradients="autograd"` neither is used and autograd differentiates the two scalar
+functions `surrogate` and `kl_sum`.
 
 Letters in shapes: T time, B batch, N rows (T*B), P parameters, S/A observation/action dimension.
 """
@@ -11,9 +11,9 @@ Letters in shapes: T time, B batch, N rows (T*B), P parameters, S/A observation/
 from typing import NamedTuple
 
 import autograd.numpy as anp
+import numba
 import numpy as np
 from autograd import grad
-from numba import njit
 
 import nets
 
@@ -24,8 +24,8 @@ def gae(rew, val, next_val, terminated, truncated, gamma, lam):
     """Generalised advantage estimation, Eq. (16) of arXiv:1506.02438.  All (T, B) -> (T, B), unit of reward.
 
     `next_val` is the value of the state that the step led to, not of row t+1: after a restart they differ.
-    Termination stops bootstrapping; termination and truncation stop the sum.  The last row always bootstraps (the
-    original code takes the value 0 at the horizon).
+    Termination stops bootstrapping; termination and truncation stop the sum.  The last row bootstraps unless it
+    terminated (the original code takes the value 0 at the horizon).
     """
     if len({x.shape for x in (rew, val, next_val, terminated, truncated)}) != 1 or rew.ndim != 2:
         raise ValueError("gae: rew, val, next_val, terminated and truncated must all have one shape (T, B)")
@@ -35,7 +35,7 @@ def gae(rew, val, next_val, terminated, truncated, gamma, lam):
     return _discounted_sum(td.astype(np.float64), terminated | truncated, gamma * lam)
 
 
-@njit(cache=True)
+@numba.njit(cache=True)
 def _discounted_sum(td, ended, decay):
     adv = td.copy()
     for t in range(len(td) - 2, -1, -1):
@@ -176,13 +176,14 @@ def step(theta, rows, net, cfg, rng):
     """One conservative step: maximise the surrogate subject to mean KL <= target_kl, Eq. (14) of arXiv:1502.05477.
 
     Solves (F + damping) x = g by conjugate gradient on a random share `fisher_rows` of the rows, scales x so that
-    x^T (F + damping) x / 2 = target_kl (appendix C; the damping keeps it inside the trust region) and backtracks.
-    theta (P,), rows `Rows` -> theta (P,), info
+    x^T (F + damping) x / 2 = target_kl (appendix C; x^T F x is smaller, so the quadratic KL stays below) and
+    backtracks.  theta (P,), rows `Rows` -> theta (P,), info: gain of the surrogate [the advantages' unit], KL [nats],
+    backtracks, whether accepted, residual of conjugate gradient
     """
     n, dtype = len(rows.obs), theta.dtype
     free = np.ones(len(theta))
     if not cfg.learn_std:
-        free[-net[0][-1] :] = 0.0  # a fixed log_std neither moves nor bends the trust region
+        free[-len(rows.log_std) :] = 0.0  # a fixed log_std neither moves nor bends the trust region
     some = rng.choice(n, max(1, round(cfg.fisher_rows * n)), replace=False) if cfg.fisher_rows < 1 else slice(None)
     product = fisher_product(theta, Rows(*(column[some] for column in rows[:4]), rows.log_std), net, cfg.gradients)
     damped = lambda v: free * product(free * v) + cfg.cg_damping * v
@@ -192,16 +193,16 @@ def step(theta, rows, net, cfg, rng):
     full_step = x * np.sqrt(2 * cfg.target_kl / max(x @ damped(x), 1e-30))
     before = float(np.mean(rows.adv, dtype=np.float64))  # the surrogate at theta: every ratio is 1
 
-    def evaluate(part):
-        new = theta + part.astype(dtype)
+    def evaluate(shift):
+        new = theta + shift.astype(dtype)
         after, kl = _mean(lambda c: surrogate_and_kl(new, c, net), rows.chunks(), n)
         return float(after) - before, float(kl)
 
-    part, gain, kl, backtracks, accepted = line_search(
+    shift, gain, kl, backtracks, accepted = line_search(
         evaluate, full_step, g @ full_step, cfg.target_kl, cfg.backtrack, cfg.max_backtracks, cfg.accept_ratio
     )
     info = {"surrogate_gain": gain, "kl": kl, "backtracks": backtracks, "accepted": accepted, "cg_residual": residual}
-    return theta + part.astype(dtype), info
+    return theta + shift.astype(dtype), info
 
 
 # --- value functions ------------------------------------------------------------------------------------------------
@@ -234,7 +235,8 @@ def new_critic(rng, obs_dim, cfg):
 def value(critic, obs, time, cfg):
     """Discounted value of each row.  obs (N, S) normalised, time (N,) [steps] -> (N,), unit of reward
 
-    The network predicts (1 - gamma) V, an average reward, so that its output is of order 1 for any gamma.
+    The network ignores time; it predicts (1 - gamma) V, an average reward, so that its output is of order 1 for any
+    gamma.
     """
     if critic.moments is None:
         return features(obs, time) @ critic.psi
@@ -243,7 +245,10 @@ def value(critic, obs, time, cfg):
 
 
 def fit_value(critic, obs, time, target, cfg, rng):
-    """Regress the value on `target` (N,): ridge least squares, or `value_epochs` epochs of Adam.  -> Critic"""
+    """Regress the value on `target` (N,): ridge least squares, or `value_epochs` epochs of Adam.  -> Critic
+
+    obs (N, S) normalised, time (N,) [steps]
+    """
     if critic.moments is None:
         X = features(obs, time)
         return Critic(np.linalg.solve(X.T @ X + 1e-5 * np.eye(X.shape[1]), X.T @ target))
@@ -268,9 +273,10 @@ def explained_variance(prediction, target):
 
 
 class Paths(NamedTuple):
-    """On-policy rows, all (T, B, ...): time runs down, paths stand side by side and restart in place.
+    """On-policy rows: time runs down, paths stand side by side and restart in place.
 
-    act is as sampled (not clipped); time counts the steps since the path's start; rew is per step.
+    obs, next_obs (T, B, S), act (T, B, A) as sampled, not clipped; the rest (T, B): rew per step, terminated,
+    truncated, and time, the steps since the path's start.
     """
 
     obs: np.ndarray
@@ -295,7 +301,8 @@ def sample_paths(env, policy, steps, rng):
 
 
 def advantages(critic, paths, norm, cfg):
-    """Advantages of all rows of `paths` and lambda-returns, the values that they speak for; flat, N = T * B.
+    """Advantages of all rows of `paths` and lambda-returns (advantage + value), the targets of the
+    value function; flat, N = T * B.
 
     -> normalised obs (N, S), time (N,), adv (N,), target (N,), val (N,); FloatingPointError when not finite
     """

@@ -211,12 +211,12 @@ def rollout_work(cfg):
     s, T, B = world(cfg, data), cfg.horizon, cfg.imagined_steps // cfg.horizon
     pool, member = data.obs[rng.integers(len(data.obs), size=(T, B))], rng.integers(cfg.members, size=T)
     noise = np.float32(cfg.std) * rng.standard_normal((T, B, act_dim), np.float32)
-    work = lambda: bremen.roll_out(s, cfg, pool, noise, [member] * min(B, nets.workers()))
+    work = lambda: bremen.parallel_rollout(s, cfg, pool, noise, [member] * min(B, nets.workers()))
     return (s, cfg, pool, noise, member), work
 
 
 def rollout_case(width, horizon, opts, stack):
-    """50,000 imagined steps: bremen.roll_out."""
+    """50,000 imagined steps: bremen.parallel_rollout."""
     cfg = config(opts, width, horizon=horizon)
     steps, per_step = cfg.imagined_steps, forward(bremen.policy_net(cfg)[0]) + forward(bremen.model_sizes(cfg))
     given, work = rollout_work(cfg)

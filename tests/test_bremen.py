@@ -176,7 +176,7 @@ def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None):
     """`rollout` does what the loop over single rows does."""
     s, pool, noise, member = world(dtype, broken)
     monkeypatch.setattr(nets, "rollout", rollout)
-    got, want = bremen.roll_out(s, WORLD, pool, noise, [member]), loop(s, WORLD, pool, noise, member)
+    got, want = bremen.parallel_rollout(s, WORLD, pool, noise, [member]), loop(s, WORLD, pool, noise, member)
     np.testing.assert_array_equal(got[3], want[3], err_msg="terminated")
     for name, a, b in zip(("obs", "act", "next_obs"), got, want):
         assert a.dtype == b.dtype == dtype
@@ -193,9 +193,9 @@ def test_rollout_is_a_loop_over_single_rows(monkeypatch, rollout, dtype, broken)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rollout_is_rollout_plain(monkeypatch, dtype):
     s, pool, noise, member = world(dtype)
-    kernel = bremen.roll_out(s, WORLD, pool, noise, [member])
+    kernel = bremen.parallel_rollout(s, WORLD, pool, noise, [member])
     monkeypatch.setattr(nets, "rollout", nets.rollout_plain)
-    plain = bremen.roll_out(s, WORLD, pool, noise, [member])
+    plain = bremen.parallel_rollout(s, WORLD, pool, noise, [member])
     for a, b in zip(kernel, plain):
         assert a.dtype == b.dtype
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 if dtype == np.float64 else 1e-4)
@@ -225,7 +225,7 @@ WRONG = {  # the kernel's text: what stands in it, what a slip would make of it
     "box closed below": ("low[j] < y", "low[j] <= y"),
     "box closed above": ("y < high[j]", "y <= high[j]"),
     "states are not clipped": ("lowest[j]), highest[j])", "-np.inf), np.inf)"),
-    "model under the policy's normaliser": ("(s[b, j] - in_mean[j]) / in_std[j]", "o[b, j]"),
+    "model under the policy's normaliser": ("(s[b, j] - in_mean[j]) / in_scale[j]", "o[b, j]"),
     "the mean change is forgotten": (" + d_mean[j]", ""),
     "the last coordinate decides": ("healthy = healthy and low[j]", "healthy = low[j]"),
 }
@@ -256,7 +256,7 @@ def test_wrong_rollouts_are_refused(monkeypatch, right, wrong):
 def test_columns_may_be_shared_out(parts):
     """Among more workers than there are columns, too."""
     s, pool, noise, member = world()
-    whole, shared = (bremen.roll_out(s, WORLD, pool, noise, [member] * n) for n in (1, parts))
+    whole, shared = (bremen.parallel_rollout(s, WORLD, pool, noise, [member] * n) for n in (1, parts))
     for a, b in zip(whole, shared):
         assert a.shape == b.shape and a.dtype == b.dtype
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
@@ -264,9 +264,9 @@ def test_columns_may_be_shared_out(parts):
 
 def test_each_part_of_the_columns_has_its_own_members():
     s, pool, noise, member = world()
-    both = bremen.roll_out(s, WORLD, pool, noise, [member, 2 - member])
+    both = bremen.parallel_rollout(s, WORLD, pool, noise, [member, 2 - member])
     for columns, m in ((slice(0, 3), member), (slice(3, 5), 2 - member)):
-        alone = bremen.roll_out(s, WORLD, pool[:, columns], noise[:, columns], [m])
+        alone = bremen.parallel_rollout(s, WORLD, pool[:, columns], noise[:, columns], [m])
         for a, b in zip(both, alone):
             np.testing.assert_allclose(a[:, columns], b, rtol=0, atol=1e-4)
 
@@ -478,7 +478,7 @@ def test_imagined_returns_by_hand():
     """Four steps of reward 1 + 0.06, 0.12, 0.18 and 0.24 (the falling one is paid too): 4.6; the restart's are not."""
     cfg, s = constants("hopper", 0.06, 0.06)
     s = s._replace(theta=np.zeros_like(s.theta))  # stands still: the mean action is 0, and no noise is added
-    np.testing.assert_allclose(bremen.imagined_returns(s, standing(), cfg, rng_of(), paths=3), [4.6] * 3, rtol=1e-6)
+    np.testing.assert_allclose(bremen.imagined_returns(s, standing(), cfg, rng_of(), n_paths=3), [4.6] * 3, rtol=1e-6)
 
 
 def test_an_ensemble_of_another_size_than_configured_is_used_as_it_is():
@@ -493,7 +493,7 @@ def test_an_ensemble_of_another_size_than_configured_is_used_as_it_is():
 def test_models_that_diverge_promise_no_return():
     """On the pendulum, whose rewards are negative, an early end would look like a good episode."""
     cfg, s = constants("pendulum", nan)
-    assert np.isnan(bremen.imagined_returns(s, np.ones((1, 3), np.float32), cfg, rng_of(), paths=2)).all()
+    assert np.isnan(bremen.imagined_returns(s, np.ones((1, 3), np.float32), cfg, rng_of(), n_paths=2)).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -502,20 +502,20 @@ def test_imagined_returns_end_at_the_time_limit(threads):
     cfg, s = constants("pendulum", 0.0)
     s = s._replace(theta=np.zeros_like(s.theta))
     nets.use_threads(threads)
-    returns = bremen.imagined_returns(s, np.array([[1, 0, 1]], np.float32), cfg, rng_of(), paths=1)
+    returns = bremen.imagined_returns(s, np.array([[1, 0, 1]], np.float32), cfg, rng_of(), n_paths=1)
     np.testing.assert_allclose(returns, [-20], rtol=1e-6)
 
 
 def test_imagined_returns_are_a_plain_sum(monkeypatch):
     monkeypatch.setitem(envs.TASKS, "hopper", replace(HOPPER, max_steps=20))
-    (s, *_), drawn, right = world(), {}, bremen.roll_out
+    (s, *_), drawn, right = world(), {}, bremen.parallel_rollout
 
     def watched(s, cfg, pool, noise, members):
         drawn.update(pool=pool, member=members[0])
         return right(s, cfg, pool, noise, members)
 
-    monkeypatch.setattr(bremen, "roll_out", watched)
-    got = bremen.imagined_returns(s, standing(4), WORLD, rng_of(), paths=6)
+    monkeypatch.setattr(bremen, "parallel_rollout", watched)
+    got = bremen.imagined_returns(s, standing(4), WORLD, rng_of(), n_paths=6)
     obs, act, next_obs, terminated = loop(s, WORLD, drawn["pool"], np.zeros((20, 6, 3), np.float32), drawn["member"])
     want = np.zeros(6)
     for b in range(6):
@@ -1190,7 +1190,8 @@ def test_pretrain_value_is_used(data):
 def test_held_by_hand():
     x = np.arange(12.0).reshape(4, 3, 1)
     ended = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1]], bool)
-    np.testing.assert_array_equal(bremen.held(x, ended)[..., 0].T, [[0, 3, 3, 3], [1, 4, 7, 10], [2, 5, 8, 11]])
+    frozen = bremen.freeze_at_end(x, ended)[..., 0].T
+    np.testing.assert_array_equal(frozen, [[0, 3, 3, 3], [1, 4, 7, 10], [2, 5, 8, 11]])
 
 
 def exact_models(monkeypatch, members=2, error=0.0):
@@ -1202,7 +1203,7 @@ def exact_models(monkeypatch, members=2, error=0.0):
         state = np.stack([np.arctan2(obs[:, 1], obs[:, 0]), obs[:, 2]], axis=1).astype(np.float64)
         return sim.observe(sim.advance(state, act))
 
-    def roll_out(s, cfg, pool, noise, members):
+    def parallel_rollout(s, cfg, pool, noise, members):
         rows, obs = [], pool[0]
         for t in range(len(pool)):
             act = bremen.policy_of(s, cfg).mean(obs) + noise[t]
@@ -1211,7 +1212,7 @@ def exact_models(monkeypatch, members=2, error=0.0):
             obs = new
         return tuple(map(np.stack, zip(*rows)))
 
-    monkeypatch.setattr(bremen, "roll_out", roll_out)
+    monkeypatch.setattr(bremen, "parallel_rollout", parallel_rollout)
     monkeypatch.setattr(bremen, "predict", lambda d, obs, act, k, cfg: step(obs, act) + np.float32(error * (k + 1)))
     theta = bremen.new_policy(cfg, rng_of())
     norm = nets.Normalizer(np.zeros(3), np.array([1.0, 1.0, 4.0]))
