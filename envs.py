@@ -9,12 +9,11 @@ Letters in shapes: B batch, N samples, T time, E episodes, S/A observation/actio
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -73,14 +72,10 @@ def ant_reward(obs, act, next_obs):
     return obs[..., 13] - 0.1 * np.sum(act * act, axis=-1) + 1 - 3 * (obs[..., 0] - 0.57) ** 2
 
 
-def hopper_reward(obs, act, next_obs):
-    """hopper: forward velocity after the step [m/s] + 1 - 0.001 |a|^2.  -> (...)"""
-    return next_obs[..., 5] + 1 - 1e-3 * np.sum(act * act, axis=-1)
-
-
-def walker_reward(obs, act, next_obs):
-    """walker2d: forward velocity after the step [m/s] + 1 - 0.001 |a|^2.  -> (...)"""
-    return next_obs[..., 8] + 1 - 1e-3 * np.sum(act * act, axis=-1)
+def upright_reward(obs, act, next_obs):
+    """hopper, walker2d: forward velocity after the step [m/s] + 1 - 0.001 |a|^2.  -> (...)"""
+    forward = next_obs[..., next_obs.shape[-1] // 2]  # entry 5 or 8, the first velocity behind the positions
+    return forward + 1 - 1e-3 * np.sum(act * act, axis=-1)
 
 
 def pendulum_reward(obs, act, next_obs):
@@ -134,8 +129,7 @@ def _box(obs_dim, bounds=()):
     return low, high
 
 
-_INF = np.inf
-_HOPPER = _box(11, [(1, 11, -100, 100), (0, 1, 0.7, _INF), (1, 2, -0.2, 0.2)])
+_HOPPER = _box(11, [(1, 11, -100, 100), (0, 1, 0.7, np.inf), (1, 2, -0.2, 0.2)])
 _WALKER = _box(17, [(0, 1, 0.8, 2.0), (1, 2, -1.0, 1.0)])
 _CHEETAH = dict(xml="half_cheetah.xml", frame_skip=5, dt=0.05)
 _LEGGED = dict(frame_skip=4, dt=0.008, uniform_reset=0.005)
@@ -148,8 +142,8 @@ TASKS = {
         Task("ant", "bremen/Ant-v0", 27, 8, ant_reward, *_box(27), xml="ant.xml", frame_skip=5, hidden=2, shown=_ANT),
         Task("half_cheetah", "bremen/HalfCheetah-v0", 17, 6, run_reward, *_box(17), **_CHEETAH),
         Task("cheetah_run", "bremen/CheetahRun-v0", 17, 6, clipped_run_reward, *_box(17), **_CHEETAH),
-        Task("hopper", "bremen/Hopper-v0", 11, 3, hopper_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),
-        Task("walker2d", "bremen/Walker2d-v0", 17, 6, walker_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
+        Task("hopper", "bremen/Hopper-v0", 11, 3, upright_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),
+        Task("walker2d", "bremen/Walker2d-v0", 17, 6, upright_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
         Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), 2.0, 200, shown=_SWINGS),
     )
 }
@@ -171,7 +165,6 @@ class MujocoSim:
             warnings.simplefilter("ignore")
             self.model = mujoco.MjSpec.from_file(str(assets / task.xml)).compile()
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # a state that blew up stays visible
-        self.n = self.model.nq + self.model.nv
         self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
         self.pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
 
@@ -200,7 +193,7 @@ class PendulumSim:
     """B copies of Gymnasium's classic pendulum (g = 10, m = l = 1); a state is [angle, speed] (2,) float64."""
 
     def __init__(self, task):
-        self.task, self.n = task, 2
+        self.task = task
 
     def initial(self, rng):
         """A random initial state, drawn from `rng` (a numpy Generator).  -> (2,)"""
@@ -269,7 +262,7 @@ class TaskEnv(gym.Env):
     def _advance(self, state, act):
         if self.task.xml is None:
             return self.sim.advance(state[None], act[None])[0]
-        import mujoco
+        import mujoco  # on purpose not sim.advance: each is a check of the other, and for one robot this is faster
 
         model, data = self.sim.model, self.sim.datas[0]
         data.qpos[:], data.qvel[:] = state[: model.nq], state[model.nq :]
@@ -431,8 +424,8 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
     """
     env, shares = TaskVectorEnv(task, num_envs, threads), np.array([share for share, _ in acts])
     obs, _ = env.reset(seed=[int(s) for s in rng.integers(2**31, size=num_envs)])
-    episode, columns, kept, given, first, t = np.arange(num_envs), [], 0, 0, 0, 0
-    lengths = np.zeros(num_envs * (2 * task.max_steps + 2), int)  # of the episodes numbered `first` and higher
+    episode, age, columns, kept, given, t = np.arange(num_envs), np.zeros(num_envs, int), [], 0, 0, 0
+    oldest, whole, lengths = 0, 0, {}  # the oldest running episode, rows of all before it, those of others that ended
     started, ended, ended_rows = np.zeros((3, len(acts)))  # episodes of each way to act
 
     def next_way():  # running episodes count as much as ended ones of their way took on average
@@ -449,23 +442,21 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
         new_obs, rew, terminated, truncated, infos = env.step(action)
         next_obs = infos.get("final_obs", new_obs)
         columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
-        lengths[episode - first] += 1
-        done, t = terminated | truncated, t + 1
+        done, age, t, obs = terminated | truncated, age + 1, t + 1, new_obs
         for i in np.flatnonzero(done):
             ended[way[i]] += 1
-            ended_rows[way[i]] += lengths[episode[i] - first]
-            way[i] = next_way()
-        episode[done] = episode.max() + 1 + np.arange(done.sum())
-        obs = new_obs
+            ended_rows[way[i]] += age[i]
+            way[i], lengths[episode[i]] = next_way(), age[i]
+        episode[done], age[done] = episode.max() + 1 + np.arange(done.sum()), 0
+        while oldest in lengths:
+            whole, oldest = whole + lengths.pop(oldest), oldest + 1
         if done.any() or t % 100 == 0:
-            # usable: everything up to the oldest episode that is still running
-            kept = given + int(lengths[: episode.min() - first + 1].sum())
+            kept = int(whole + age[episode.argmin()])  # usable: everything up to the oldest running episode
             report(min(kept, n))
         if t % task.max_steps == 0 and kept < n:
-            part, columns = sorted_until(columns, episode.min())
+            part, columns = sorted_until(columns, oldest)
+            given += len(part.rew)
             yield part
-            given, gone, first = given + len(part.rew), episode.min() - first, episode.min()
-            lengths = np.concatenate([lengths[gone:], np.zeros(gone, int)])
     batch, _ = sorted_until(columns, np.inf)
     batch = Batch(*(column[: n - given] for column in batch))
     batch.truncated[-1] |= not batch.terminated[-1]
@@ -520,9 +511,7 @@ def write_whole(path, write):
 
 def write_npz(path, **arrays):
     """Write an .npz, whole or not at all.  No pickles, unlike the original."""
-    arrays = {name: np.asarray(value) for name, value in arrays.items()}
-    objects = [name for name, a in arrays.items() if a.dtype.hasobject]
-    if objects:
+    if objects := [name for name, value in arrays.items() if np.asarray(value).dtype.hasobject]:
         raise ValueError(f"{path}: {', '.join(objects)} could only be stored as pickles")
     write_whole(path, lambda f: np.savez(f, **arrays))
 
@@ -559,11 +548,7 @@ def read_npz(path):
 
 def sha256(path):
     """The SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while block := f.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def save_dataset(path, batches, meta):
@@ -584,25 +569,11 @@ def save_dataset(path, batches, meta):
             more, lengths = episode_returns(narrow)
             n, rest = n + len(batch.rew), Batch(*(x[lengths.sum() :] for x in narrow))
             returns.extend(more)
-        numbers = {k: float(f(returns)) if len(returns) else None for k, f in RETURN_NUMBERS.items()}
-        meta = {**meta, "transitions": n, "episodes": len(returns), **numbers}
-
-        def write(f):
-            with zipfile.ZipFile(f, "w") as z:
-                for name, file, x in zip(Batch._fields, files, columns):
-                    with z.open(f"{name}.npy", "w", force_zip64=True) as out:
-                        head = {"descr": x.dtype.str, "fortran_order": False, "shape": (n, *x.shape[1:])}
-                        np.lib.format.write_array_header_1_0(out, head)
-                        file.seek(0)
-                        shutil.copyfileobj(file, out)
-                with z.open("meta.npy", "w") as out:
-                    np.lib.format.write_array(out, np.asarray(json.dumps(meta)))
-
-        write_whole(path, write)
+        numbers = {k: float(getattr(np, k)(returns)) if returns else None for k in ("mean", "std", "min", "max")}
+        meta = {**meta, "transitions": n, "episodes": len(returns), **{f"return_{k}": x for k, x in numbers.items()}}
+        maps = (np.memmap(f, x.dtype, "r", shape=(n, *x.shape[1:])) for f, x in zip(files, columns))
+        write_npz(path, **dict(zip(Batch._fields, maps)), meta=json.dumps(meta))
         return meta
-
-
-RETURN_NUMBERS = {"return_mean": np.mean, "return_std": np.std, "return_min": np.min, "return_max": np.max}
 
 
 def load_dataset(path, task=None):
@@ -611,25 +582,21 @@ def load_dataset(path, task=None):
     -> Batch, meta (dict); or DataError
     """
     arrays = read_npz(path)
-    missing = {*Batch._fields, "meta"} - arrays.keys()
-    if missing:
+    if missing := {*Batch._fields, "meta"} - arrays.keys():
         raise DataError(f"{path}: not a dataset, it lacks {', '.join(sorted(missing))}")
     meta = read_meta(path, arrays)
-    if task is None and meta.get("env") in tuple(TASKS):  # a tuple, because anything may stand in a file
-        task = TASKS[meta["env"]]
-    if task is None or meta.get("env") != task.name:
-        raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {task.name if task else ', '.join(TASKS)}")
-    n = arrays["rew"].size
-    wanted = dict(obs=(n, task.obs_dim), act=(n, task.act_dim), rew=(n,), next_obs=(n, task.obs_dim))
-    wanted |= dict(terminated=(n,), truncated=(n,))
-    for name, shape in wanted.items():
-        kind = "b" if name in ("terminated", "truncated") else "f"
-        if arrays[name].shape != shape or arrays[name].dtype.kind != kind or n == 0:
-            found = f"{arrays[name].dtype} {arrays[name].shape}"
-            raise DataError(f"{path}: {name} is {found}, not {'bool' if kind == 'b' else 'float'} {shape}, n > 0")
-        if kind == "f":
+    tasks = {task.name: task} if task else TASKS
+    if meta.get("env") not in tuple(tasks):  # a tuple, because anything may stand in a file
+        raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {', '.join(tasks)}")
+    task = tasks[meta["env"]]
+    n, S, A = arrays["rew"].size, task.obs_dim, task.act_dim
+    for name, shape in zip(Batch._fields, ((n, S), (n, A), (n,), (n, S), (n,), (n,))):
+        x, kind = arrays[name], "bool" if name in ("terminated", "truncated") else "float"
+        if x.shape != shape or not x.dtype.name.startswith(kind) or n == 0:
+            raise DataError(f"{path}: {name} is {x.dtype} {x.shape}, not {kind} {shape}, n > 0")
+        if kind == "float":
             with np.errstate(over="ignore"):
-                arrays[name] = np.ascontiguousarray(arrays[name], np.float32)
+                arrays[name] = np.ascontiguousarray(x, np.float32)
             if not np.isfinite(arrays[name]).all():
                 raise DataError(f"{path}: {name} holds NaN or infinity")
     return Batch(*(arrays[name] for name in Batch._fields)), meta
@@ -637,10 +604,7 @@ def load_dataset(path, task=None):
 
 def read_meta(path, arrays):
     """The JSON object in the `meta` string of an .npz.  -> dict; or DataError"""
-    try:
-        meta = json.loads(str(arrays["meta"]))
-    except (KeyError, ValueError, RecursionError) as e:
-        raise DataError(f"{path}: its meta is not JSON") from e
-    if not isinstance(meta, dict):
-        raise DataError(f"{path}: its meta is not a JSON object")
-    return meta
+    with suppress(KeyError, ValueError, RecursionError):
+        if isinstance(meta := json.loads(str(arrays["meta"])), dict):
+            return meta
+    raise DataError(f"{path}: its meta is not JSON, or not a JSON object")

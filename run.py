@@ -1,9 +1,11 @@
 """The command line: files, progress bars, plots and videos around bremen.py.  `python run.py --help`"""
 
 import argparse
+import contextlib
 import csv
 import difflib
 import functools
+import hashlib
 import importlib.util
 import inspect
 import io
@@ -13,7 +15,6 @@ import platform
 import re
 import subprocess
 import sys
-import tempfile
 import time
 import typing
 import warnings
@@ -41,10 +42,9 @@ ORIGINAL_FLAGS = {
 }
 FILES = "data", "data_dir", "keep_policies", "tensorboard"  # fields that concern files only
 AS = {  # flags of the original that set a field to one value
-    "use_s_t": ("start", "dataset"),
-    "use_s_0": ("start", "initial"),
-    "const_sampling": ("learn_std", False),
-    "param_value": ("value", "mlp"),
+    "start": {"use_s_t": "dataset", "use_s_0": "initial"},
+    "learn_std": {"const_sampling": False},
+    "value": {"param_value": "mlp"},
 }
 
 
@@ -64,11 +64,6 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message + (f"; did you mean {near[0]}?" if near else " (see --help)"))
 
 
-def field_help():
-    """The comment beside each field of bremen.Config is its help text.  -> {name: text}"""
-    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", inspect.getsource(bremen.Config), re.M))
-
-
 def parser():
     """One flag per field of bremen.Config, the original's names for some of them, and what concerns files only."""
     p = Parser(
@@ -86,8 +81,7 @@ def parser():
     files.add_argument("--sub_exp_name", help="name of the group of runs (the mode)")
     files.add_argument("--log_dir", help="where runs are kept (log)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
-    resume = "go on with an interrupted run; no other flag needed"
-    files.add_argument("--resume", "--restore_path", metavar="DIR", help=resume)
+    files.add_argument("--resume", "--restore_path", metavar="DIR", help="go on with an interrupted run, without flags")
     files.add_argument("--restart_iter", type=int, metavar="N", help="refused: a run goes on from its last checkpoint")
     files.add_argument("--policy", metavar="FILE", help="policy.npz to collect with, evaluate or film")
     files.add_argument("--out", metavar="FILE", help="collect: the dataset to write; plot, --describe: the picture")
@@ -96,28 +90,17 @@ def parser():
     files.add_argument("--video_format", choices=("gif", "mp4"), help="video: gif, or mp4 with the extra `video`")
     files.add_argument("--runs", nargs="+", metavar="DIR", help="plot: run directories")
     numbers = p.add_argument_group("numbers of the run (in brackets: defaults; --preset changes some, per environment)")
-    texts = field_help()
+    # the comment beside each field is its help text
+    texts = dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", inspect.getsource(bremen.Config), re.M))
     for f in fields(bremen.Config):
         add_field(numbers, f, texts[f.name])
-    interval = "recursive: iterations per deployment, another way to say --deployments"
-    numbers.add_argument("--interval", type=int, metavar="N", help=interval)
-    for name, (field, value) in AS.items():
-        text = f"as --{field} {value}" if isinstance(value, str) else f"as --{'' if value else 'no-'}{field}"
-        numbers.add_argument(f"--{name}", dest=field, action=Once, nargs=0, const=value, help=text)
+    numbers.add_argument("--interval", type=int, metavar="N", help="recursive: iterations per deployment")
     return p
 
 
-class Once(argparse.Action):
-    """A flag that sets a field to one value, and may not contradict another such flag."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        if getattr(namespace, self.dest, self.const) != self.const:
-            raise UsageError(f"{option_string} contradicts another flag on the line")
-        setattr(namespace, self.dest, self.const)
-
-
-def add_field(group, f, text):
-    """The flag of a field of bremen.Config, with the original's name for it where that differs."""
+def add_field(numbers, f, text):
+    """The flags of a field of bremen.Config, of which a line may hold one: its own, the original's for it or for AS."""
+    group = numbers.add_mutually_exclusive_group()
     names = [f"--{f.name}", *(f"--{old}" for old, new in ORIGINAL_FLAGS.items() if new == f.name)]
     shown = " ".join(map(str, f.default)) if isinstance(f.default, tuple) else f.default
     options = {"dest": f.name, "help": f"{text} [{shown}]".replace("%", "%%")}
@@ -125,25 +108,25 @@ def add_field(group, f, text):
         options["action"] = argparse.BooleanOptionalAction
     elif isinstance(f.default, tuple):
         options |= {"type": int, "nargs": "+", "metavar": "N"}
+    elif f.name in bremen.CHOICES:
+        options["choices"] = bremen.CHOICES[f.name]
     else:
-        choices = ",".join(bremen.CHOICES.get(f.name, ()))
-        kind = type(f.default)
-        options |= {"type": kind, "metavar": f"{{{choices}}}" if choices else kind.__name__.upper()}
+        options |= {"type": type(f.default), "metavar": type(f.default).__name__.upper()}
     group.add_argument(*names, **options)
+    for name, value in AS.get(f.name, {}).items():
+        text = f"as --{f.name} {value}" if value else f"as --no-{f.name}"
+        group.add_argument(f"--{name}", dest=f.name, action="store_const", const=value, help=text)
 
 
 def read_json(path):
     """The fields of bremen.Config in the JSON file `path`.  -> {name: value}; or UsageError"""
     try:
         stored = json.loads(Path(path).read_text())
-    except OSError as e:
-        raise UsageError(f"{path}: {e.strerror}") from e
-    except (ValueError, RecursionError) as e:
-        raise UsageError(f"{path}: not JSON ({e})") from e
+    except (OSError, ValueError, RecursionError) as e:
+        raise UsageError(f"{path}: cannot be read as JSON ({e})") from e
     if not isinstance(stored, dict):
         raise UsageError(f"{path}: not a JSON object {{name: value}}")
-    unknown = stored.keys() - {f.name for f in fields(bremen.Config)}
-    if unknown:
+    if unknown := stored.keys() - {f.name for f in fields(bremen.Config)}:
         raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
     return stored
 
@@ -152,8 +135,7 @@ def read_config(given, path=None):
     """Config from preset, then the JSON file `path`, then the flags `given` (a dict).  -> Config; or UsageError"""
     names = {f.name for f in fields(bremen.Config)}
     stored = read_json(path) if path else {}
-    chosen = {**stored, **{k: v for k, v in given.items() if k in names}}
-    chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
+    chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in (stored | given).items() if k in names}
     try:
         if "preset" in given and given["preset"] != stored.get("preset", given["preset"]):
             raise ValueError(f"has all numbers of preset {stored['preset']}: leave --preset {given['preset']} away")
@@ -162,10 +144,8 @@ def read_config(given, path=None):
         if "interval" in given:  # the original's name for the iterations between two deployments
             iterations = numbers.get("iterations", first.iterations)
             if first.mode != "recursive" or given["interval"] < 1 or iterations % given["interval"]:
-                raise ValueError(
-                    f"--interval {given['interval']}: iterations per deployment of --mode recursive, must divide "
-                    f"--iterations {iterations} (updates per iteration: --iteration_updates)"
-                )
+                problem = f"--interval {given['interval']}: for --mode recursive, must divide --iterations {iterations}"
+                raise ValueError(f"{problem} (updates per iteration: --iteration_updates)")
             numbers["deployments"] = iterations // given["interval"]
         return replace(first, **numbers)
     except ValueError as e:
@@ -212,21 +192,19 @@ def load_policy(path, task):
     """Read and check a policy of `task`.  -> nets.Policy, meta; or envs.DataError"""
     arrays = envs.read_npz(path)
     meta = envs.read_meta(path, arrays)
-    if "theta" not in arrays:
-        raise envs.DataError(f"{path}: not a policy file, it holds {', '.join(sorted(arrays))}")
     if meta.get("env") != task.name:
         raise envs.DataError(f"{path}: a policy of {meta.get('env')}, not of {task.name}")
     try:
         sizes = tuple(int(n) for n in meta["sizes"])
-        norm = nets.Normalizer(*(arrays[f"norm_{k}"] for k in ("mean", "std")), float(arrays["norm_count"]))
-        theta = arrays["theta"]
-        right = (sizes[0], sizes[-1]) == (task.obs_dim, task.act_dim) and norm.mean.shape == norm.std.shape
-        right &= norm.mean.shape == (task.obs_dim,) and theta.shape == (nets.n_params(sizes) + task.act_dim,)
-        right &= bool(all(np.isfinite(x).all() for x in (theta, norm.mean, norm.std)))
-    except (KeyError, IndexError, TypeError, ValueError) as e:
-        raise envs.DataError(f"{path}: not a policy file ({type(e).__name__}: {e})") from e
-    if not right:
-        raise envs.DataError(f"{path}: the shapes or numbers in it are not those of a policy of {task.name}")
+        theta, mean, std, count = (arrays[name] for name in ("theta", "norm_mean", "norm_std", "norm_count"))
+        right = (nets.n_params(sizes) + task.act_dim,), (task.obs_dim,), (task.obs_dim,), (task.obs_dim, task.act_dim)
+        if (theta.shape, mean.shape, std.shape, (sizes[0], sizes[-1])) != right:
+            raise ValueError("its shapes are others")
+        if not all(np.isfinite(x).all() for x in (theta, mean, std)):
+            raise ValueError("NaN or infinity in it")
+        norm = nets.Normalizer(mean, std, float(count))
+    except Exception as e:  # what stands in a damaged file, nobody knows
+        raise envs.DataError(f"{path}: not a policy of {task.name} ({type(e).__name__}: {e})") from e
     return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
 
 
@@ -254,45 +232,32 @@ def save_checkpoint(path, cfg, state, history):
     The checkpoint before it stays, as checkpoint_before.npz: a disk can damage what was written well.
     """
     rng = {name: r.bit_generator.state for name, r in state.rng.items()}
-    meta = {"config": asdict(cfg), "rng": rng, "history": history}
+    meta = json.dumps({"config": asdict(cfg), "rng": rng, "history": history})
     if path.exists():
         envs.write_whole(path.with_name("checkpoint_before.npz"), lambda f: f.write(path.read_bytes()))
-    envs.write_npz(path, **pack(state, "state"), meta=json.dumps(meta))
+    arrays = pack(state, "state") | {"meta": meta}
+    envs.write_npz(path, **arrays, digest=digest(arrays))
+
+
+def digest(arrays):
+    """One SHA-256 for named arrays with their types and shapes: those that have it were not changed by anybody."""
+    whole = hashlib.sha256()
+    for name, x in sorted((name, np.asarray(x)) for name, x in arrays.items()):
+        whole.update(f"{name} {x.dtype} {x.shape}".encode() + x.tobytes())
+    return whole.hexdigest()
 
 
 def load_checkpoint(path, cfg):
     """The checkpoint of a run with exactly this Config.  -> bremen.State, history; or envs.DataError"""
     arrays = envs.read_npz(path)
-    meta = envs.read_meta(path, arrays)
-    if meta.get("config") != json.loads(json.dumps(asdict(cfg))):
+    if str(arrays.pop("digest", "")) != digest(arrays):
+        raise envs.DataError(f"{path}: not a checkpoint, or one that was changed after it had been written")
+    meta, rng = json.loads(str(arrays["meta"])), bremen.streams(cfg.seed)
+    if meta["config"] != json.loads(json.dumps(asdict(cfg))):
         raise envs.DataError(f"{path}: not a checkpoint of the run that config.json beside it describes")
-    try:
-        state, history, rng = unpack(bremen.State, arrays, "state"), meta["history"], bremen.streams(cfg.seed)
-        for name, r in rng.items():
-            r.bit_generator.state = meta["rng"][name]
-        like = pack(blank_state(cfg), "state")
-        for name in arrays.keys() - {"meta"}:
-            if arrays[name].shape != np.shape(like[name]) or arrays[name].dtype != np.asarray(like[name]).dtype:
-                raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
-        if not 0 <= state.updates <= cfg.updates_by(state.deployments) <= cfg.updates_by(cfg.deployments):
-            raise ValueError(f"{state.updates} updates in {state.deployments} deployments")
-        for row in history["rows"]:
-            row_text(cfg, row), row["deployment"] + row["evaluation_steps"]
-        _ = [np.array(model["model_curve"], float) + model["model_loss"] for model in history["models"]]
-        _ = [batch["transitions"] + (batch["mean"] or 0) + (batch["std"] or 0) for batch in history["batches"]]
-        return state._replace(rng=rng), history
-    except Exception as e:  # what stands in a damaged file, nobody knows
-        raise envs.DataError(f"{path}: not a checkpoint ({type(e).__name__}: {e})") from e
-
-
-def blank_state(cfg):
-    """A State that has everything, to compare types and shapes with."""
-    task, rng = envs.TASKS[cfg.env], bremen.streams(cfg.seed)
-    norm, wide = (nets.Normalizer(np.zeros(n), np.zeros(n)) for n in (task.obs_dim, task.obs_dim + task.act_dim))
-    phi = np.zeros((cfg.members, nets.n_params(bremen.model_sizes(cfg))), np.float32)
-    dynamics = bremen.Dynamics(phi, wide, norm, np.zeros(task.obs_dim, np.float32), np.zeros(task.obs_dim, np.float32))
-    theta = bremen.new_policy(cfg, rng["init"])
-    return bremen.State(rng, norm, dynamics, theta, theta, trpo.new_critic(rng["init"], task.obs_dim, cfg))
+    for name, r in rng.items():
+        r.bit_generator.state = meta["rng"][name]
+    return unpack(bremen.State, arrays, "state")._replace(rng=rng), meta["history"]
 
 
 def write_csv(path, rows):
@@ -323,16 +288,11 @@ def check_new(folder):
 
 
 def new_run(folder, cfg):
-    """Make the run's directory with its config.json, both or none of them; or UsageError."""
-    check_new(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        temporary.chmod(0o755)
-        (temporary / "config.json").write_text(json.dumps(asdict(cfg), indent=1) + "\n")
-        temporary.rename(folder)
-    except OSError as e:
-        raise UsageError(f"cannot write to {folder}: {e.strerror}") from e
+    """Make the run's directory with its config.json, both or none of them."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
+    (temporary / "config.json").write_text(json.dumps(asdict(cfg), indent=1) + "\n")
+    temporary.rename(folder)
 
 
 def way_on(folder):
@@ -361,7 +321,7 @@ class Progress:
     }
 
     def __init__(self):
-        self.bar, self.stage, self.seconds = None, None, {}
+        self.bar, self.stage, self.seconds = tqdm(disable=True), None, {}
 
     def __call__(self, record):
         """Show a record {"stage", "done", "total", and the number that TEXT names}."""
@@ -377,21 +337,15 @@ class Progress:
 
     def close(self):
         """Take the bar away."""
-        if self.bar is not None:
-            self.bar.close()
-        self.bar, self.stage = None, None
+        self.bar.close()
+        self.stage = None
 
-    def timed(self, name, f):
-        """f, with the seconds spent in it added up under `name`."""
-
-        def g(*args, **kwargs):
-            began = time.perf_counter()
-            try:
-                return f(*args, **kwargs)
-            finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-
-        return g
+    @contextlib.contextmanager
+    def timed(self, name):
+        """A clock for a `with` block or, as decorator, a function: the seconds add up under `name`."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def lap(self):
         """Seconds per stage since the last call.  -> {"<stage>_seconds": s}"""
@@ -418,25 +372,18 @@ def default_dataset(cfg, opts):
 
 def make_dataset(cfg, opts, path):
     """Collect n_train transitions of the behaviour policy, with `noise`, into `path`.  -> its meta"""
-    task, progress, source, sample, level = envs.TASKS[cfg.env], Progress(), "uniform random", None, {}
+    task, progress, sample, about = envs.TASKS[cfg.env], Progress(), None, {"policy": "uniform random"}
     if cfg.noise != "random":
         source = Path(opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz"))
-        if "policy" not in opts and not source.exists():
-            raise UsageError(f"no behaviour policy of {cfg.env} comes along: take --policy FILE or --noise random")
-        policy, about = load_policy(source, task)
-        sample = policy.sample
-        level = {"policy_return": [about["return_mean"], about["return_std"]]} if "return_mean" in about else {}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()  # better to find out now than after collecting
-        path.unlink()
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}") from e
+        policy, known = load_policy(source, task)
+        sample, about = policy.sample, {"policy": source.name}
+        about |= {"policy_return": [known["return_mean"], known["return_std"]]} if "return_mean" in known else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
     show = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
     threads, rng = nets.use_threads(cfg.threads), bremen.streams(cfg.seed)["collect"]
     acts = envs.behavior(task, sample, cfg.noise)
     batches = envs.collect_parts(task, acts, cfg.n_train, rng, threads=threads, report=show)
-    meta = save_batches(path, cfg, batches, noise=cfg.noise, policy=Path(source).name, **level)
+    meta = save_batches(path, cfg, batches, noise=cfg.noise, **about)
     progress.close()
     return meta
 
@@ -477,17 +424,11 @@ def get_dataset(cfg, opts):
 
 def run_offline(cfg, opts):
     """--mode offline: Algorithm 2 on a fixed dataset."""
+    data, meta, path = get_dataset(cfg, opts)  # first: without data no directory
     folder, state, history = open_run(cfg, opts)
-    try:
-        data, meta, path = get_dataset(cfg, opts)
-        about = {"file": str(path), "sha256": envs.sha256(path)}
-        if about["sha256"] != history.setdefault("data", about)["sha256"]:
-            raise UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
-    except BaseException:
-        if "resume" not in opts:  # nothing has happened: leave nothing behind
-            (folder / "config.json").unlink()
-            os.removedirs(folder)
-        raise
+    about = {"file": str(path), "sha256": envs.sha256(path)}
+    if about["sha256"] != history.setdefault("data", about)["sha256"]:
+        raise UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
     history["batches"] = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
     if meta.get("noise") != "pure" and "policy_return" in meta:  # of the policy at the data's core: a higher bar
         history["policy"] = [float(x) for x in meta["policy_return"]]
@@ -506,7 +447,7 @@ def run_recursive(cfg, opts):
     batches = [envs.load_dataset(path, envs.TASKS[cfg.env])[0] for path in paths]
     starts = batches[-1].obs[batches[-1].episode_starts()] if batches else None
     progress = Progress()
-    parts = timed_parts(progress) | {"deploy": progress.timed("deploy", bremen.collect_batch)}
+    parts = timed_parts(progress) | {"deploy": progress.timed("deploy")(bremen.collect_batch)}
     records = bremen.train_recursive(cfg, batches, state, **parts, report=progress)
     train(cfg, folder, records, history, progress, starts)
 
@@ -515,7 +456,7 @@ def run_online(cfg, opts):
     """--mode online: TRPO on the simulator."""
     folder, _, history = open_run(cfg, opts)
     progress = Progress()
-    records = bremen.train_online(cfg, sample=progress.timed("sample", trpo.sample_paths))
+    records = bremen.train_online(cfg, sample=progress.timed("sample")(trpo.sample_paths))
     state = train(cfg, folder, records, history, progress)
     plot_runs([folder], folder / "curves.png")
     policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
@@ -529,7 +470,7 @@ def run_online(cfg, opts):
 def timed_parts(progress):
     """The parts of Algorithm 2, with a clock on each."""
     parts = {"fit": bremen.fit_dynamics, "clone": bremen.clone_behavior, "imagine": bremen.imagine_paths}
-    return {name: progress.timed(name, f) for name, f in (parts | {"improve": trpo.improve}).items()}
+    return {name: progress.timed(name)(f) for name, f in (parts | {"improve": trpo.improve}).items()}
 
 
 def open_run(cfg, opts):
@@ -553,7 +494,11 @@ def train(cfg, folder, records, history, progress, starts=None):
 
     starts (R, S): where episodes of the real data began; imagined returns begin there, too.
     """
-    recent, state, events = [], None, event_writer(cfg, folder)
+    recent, state, events = [], None, None
+    if cfg.tensorboard:
+        from tensorboardX import SummaryWriter
+
+        events = SummaryWriter(str(folder / "tensorboard"))
     for record in records:
         stage, state = record.pop("stage"), record.pop("state")
         done, total = state.updates, cfg.iterations * cfg.iteration_updates
@@ -603,7 +548,8 @@ def iteration_row(cfg, folder, state, records, history, progress, starts):
         row |= {"real_transitions": sum(batch["transitions"] for batch in history["batches"])}
         data = history["batches"][-1]  # the dataset, or what the last deployment brought
         row |= {} if data["mean"] is None else {"data_return": data["mean"], "data_return_std": data["std"]}
-        row |= progress.timed("evaluate", evaluation)(cfg, folder, state, starts, ends="kl" not in records[0])
+        with progress.timed("evaluate"):
+            row |= evaluation(cfg, folder, state, starts, ends="kl" not in records[0])
         row["evaluation_steps"] += rows[-1]["evaluation_steps"] if rows else 0
         row |= {"model_loss": history["models"][-1]["model_loss"]}
     means = {k: np.mean([r[k] for r in records if np.isfinite(r[k])] or np.nan) for k in records[0]}
@@ -631,14 +577,12 @@ def evaluation(cfg, folder, state, starts, ends):
     return row
 
 
-ABOUT = "deployment updates real_steps real_transitions evaluation_steps real_return real_return_std".split()
-
-
 def write_results(folder, cfg, state, history, events):
     """The files of a run that a person looks at, as they stand now."""
     rows = history["rows"]
     write_csv(folder / "progress.csv", rows)
-    about = {"command": command(cfg)} | {k: rows[-1][k] for k in ABOUT if k in rows[-1]}
+    names = "deployment updates real_steps real_transitions evaluation_steps real_return real_return_std".split()
+    about = {"command": command(cfg)} | {k: rows[-1][k] for k in names if k in rows[-1]}
     known = {k: history[k] for k in ("data", "policy", "batches", "rows") if k in history}
     text = json.dumps({"command": about["command"], "commit": commit(), "versions": versions(), **known}, indent=1)
     envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
@@ -654,17 +598,6 @@ def write_results(folder, cfg, state, history, events):
         for name, number in rows[-1].items():
             events.add_scalar(name, number, state.steps or state.updates)
         events.flush()
-
-
-def event_writer(cfg, folder=None):
-    """A writer of TensorBoard's event files, if they are wanted; or UsageError where the extra is not installed."""
-    if not cfg.tensorboard:
-        return None
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as e:
-        raise UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'") from e
-    return folder and SummaryWriter(str(folder / "tensorboard"))
 
 
 def summary(returns):
@@ -729,9 +662,8 @@ def describe(path, opts):
     """--describe: what a dataset file holds and where it comes from, as a table and a picture."""
     data, meta = envs.load_dataset(path)
     returns, lengths = envs.episode_returns(data)
-    table = {k: meta.get(k, "unknown") for k in ("env", "noise", "policy", "seed", "versions")}
-    table |= {"source": meta["source"]} if "source" in meta else {}
-    if isinstance(table["versions"], dict):
+    table = {k: meta[k] for k in ("env", "noise", "policy", "seed", "source", "versions") if k in meta}
+    if isinstance(table.get("versions"), dict):
         table["versions"] = ", ".join(f"{k} {v}" for k, v in table["versions"].items())
     table |= {"transitions": f"{len(data.rew):,}", "return": summary(returns)["text"]}
     if len(returns):
@@ -771,10 +703,7 @@ def run_video(cfg, opts):
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a screen
     every = max(1, round(1 / (25 * task.dt)))  # about 25 frames per second of simulated time
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}") from e
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         frames, steps, total = film(task, policy, every, cfg.seed)
         import imageio
@@ -789,17 +718,14 @@ def run_video(cfg, opts):
 
 def film(task, policy, every, seed):
     """One episode of the mean action.  -> frames (every `every`-th), steps, return"""
-    import gymnasium
-
-    frames, total = [], 0.0
-    env = gymnasium.make(task.env_id, render_mode="rgb_array", width=400, height=304)
+    frames, total, env = [], 0.0, envs.TaskEnv(task, render_mode="rgb_array", width=400, height=304)
     obs, _ = env.reset(seed=seed)
     for t in tqdm(range(task.max_steps), desc="filming", unit="step", disable=None, leave=False):
         if t % every == 0:
             frames.append(env.render())
-        obs, rew, terminated, truncated, _ = env.step(policy.mean(obs[None])[0])
+        obs, rew, terminated, _, _ = env.step(policy.mean(obs[None])[0])
         total += rew
-        if terminated or truncated:
+        if terminated:
             break
     env.close()
     return frames, t + 1, total
@@ -823,7 +749,8 @@ def plot_runs(folders, path):
     for folder in folders:
         key, x, y = read_run(Path(folder))
         groups.setdefault(key, []).append((x, y))
-    fig, ax = pyplot().subplots(figsize=(8, 5), layout="constrained")
+    fig = figure(figsize=(8, 5))
+    ax = fig.subplots()
     for (label, _), curves in groups.items():
         n = min(len(x) for x, _ in curves)
         x, ys = curves[0][0][:n], np.array([y[:n] for _, y in curves])
@@ -843,8 +770,7 @@ def read_run(folder):
     """-> (label, name of x), x (iterations,), real return (iterations,) of a run directory; or UsageError"""
     try:
         config = json.loads((folder / "config.json").read_text())
-        with open(folder / "progress.csv", newline="") as f:
-            rows = list(csv.DictReader(f))
+        rows = list(csv.DictReader((folder / "progress.csv").read_text().splitlines()))
         x, y = ("real_steps", "sampled_return") if config["mode"] == "online" else ("updates", "real_return")
         if not rows:
             raise ValueError("progress.csv has no rows yet")
@@ -854,32 +780,28 @@ def read_run(folder):
         raise UsageError(f"{folder}: not the directory of a run ({type(e).__name__}: {e})") from e
 
 
-def pyplot():
-    """matplotlib without a screen, in the project's style."""
+def figure(**options):
+    """A matplotlib figure in the project's style; without pyplot, it needs neither a screen nor to be closed."""
     import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     style = {"font.size": 11, "axes.grid": True, "grid.alpha": 0.25, "lines.linewidth": 2}
-    plt.rcParams.update(style | {"axes.spines.top": False, "axes.spines.right": False})
-    return plt
+    matplotlib.rcParams.update(style | {"axes.spines.top": False, "axes.spines.right": False})
+    return Figure(layout="constrained", **options)
 
 
 def save_figure(fig, path):
-    """Write a picture whole or not at all, and forget the figure."""
+    """Write a picture whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         envs.write_whole(path, lambda f: fig.savefig(f, dpi=130, format=path.suffix[1:] or "png"))
-    except (OSError, ValueError) as e:
+    except ValueError as e:  # a format that matplotlib does not know
         raise UsageError(f"cannot write {path}: {e}") from e
-    finally:
-        pyplot().close(fig)
 
 
 def plot_run(path, cfg, history):
     """curves.png: imagined against real return over updates, with data and clone; model loss; trust region."""
-    rows, fig = history["rows"], pyplot().figure(figsize=(11, 5.6), layout="constrained")
+    rows, fig = history["rows"], figure(figsize=(11, 5.6))
     x, kl = ([r.get(k, np.nan) for r in rows] for k in ("updates", "kl"))
     grid = fig.add_gridspec(2, 2, width_ratios=(2, 1))
     ax, models, steps = fig.add_subplot(grid[:, 0]), fig.add_subplot(grid[0, 1]), fig.add_subplot(grid[1, 1])
@@ -908,7 +830,8 @@ def plot_run(path, cfg, history):
 def plot_paths(path, cfg, state, paths):
     """model.png: one real trajectory and what each member makes of it, for a few coordinates; the error over time."""
     shown, dt = envs.TASKS[cfg.env].shown, envs.TASKS[cfg.env].dt
-    fig, axes = pyplot().subplots(2, 2, figsize=(11, 6), layout="constrained")
+    fig = figure(figsize=(11, 6))
+    axes = fig.subplots(2, 2)
     seconds = dt * np.arange(1, 1 + len(paths["real"]))
     for ax, (i, label) in zip(axes.flat, shown):  # the first 100 steps: later, gaits are out of phase in any case
         fan = ax.plot(seconds[:100], paths["imagined"][:, :100, 0, i].T, color="C1", alpha=0.6, lw=1)
@@ -924,7 +847,7 @@ def plot_paths(path, cfg, state, paths):
 
 def plot_dataset(path, name, data, returns):
     """What episodes return, and in which range each coordinate of observation and action lies."""
-    fig = pyplot().figure(figsize=(11, 5), layout="constrained")
+    fig = figure(figsize=(11, 5))
     grid = fig.add_gridspec(1, 3, width_ratios=(2, 2 + data.obs.shape[1] / 6, 1 + data.act.shape[1] / 6))
     hist, *axes = (fig.add_subplot(cell) for cell in grid)
     hist.hist(returns, bins=50)
@@ -974,7 +897,8 @@ def runs(opts):
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--random_seeds {' '.join(map(str, seeds))}: different numbers of at least 0, please")
     configs = [replace(base, seed=seed) for seed in seeds]
-    event_writer(base)
+    if base.tensorboard and not importlib.util.find_spec("tensorboardX"):
+        raise UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'")
     if base.mode in ("offline", "recursive", "online") and "resume" not in opts:
         for cfg in configs:
             check_new(run_folder(cfg, opts))
@@ -991,8 +915,10 @@ def main(argv=None):
             folder = run_folder(cfg, opts)
             globals()[f"run_{cfg.mode}"](cfg, opts)
         return 0
-    except (UsageError, envs.DataError, OSError) as e:
+    except (UsageError, envs.DataError) as e:
         status, text = 2, str(e)
+    except OSError as e:  # reading is checked where it happens
+        status, text = 2, f"cannot write: {e}"
     except FloatingPointError as e:
         status, text = 1, f"training stopped: {e}; {way_on(folder)}"
     except KeyboardInterrupt:

@@ -707,7 +707,7 @@ def power(x):
 
 def draw(result, records, path):
     """benchmark.png: shares of the peak, and real steps per second."""
-    fig = run.pyplot().figure(figsize=(13, 6.5), layout="constrained")
+    fig = run.figure(figsize=(13, 6.5))
     share = lambda figures, prefix="": 100 * figures[f"{prefix}gflops"] / result["sgemm_gflops"]
     counted = {name: record for name, record in records.items() if record["gflops"]}
     collected = {name: record for name, record in records.items() if name.startswith("collect")}
@@ -738,7 +738,7 @@ def bars(ax, records, value, label):
 
 def draw_scaling(result, path):
     """benchmark_scaling.png: time against size with the fitted exponents, and runs side by side."""
-    fig = run.pyplot().figure(figsize=(13, 7.5), layout="constrained")
+    fig = run.figure(figsize=(13, 7.5))
     *axes, last = fig.subplots(2, 3).flat
     for ax, (panel, lines) in zip(axes, result["scaling"]["time"].items()):
         for line, x in lines.items():

@@ -304,8 +304,8 @@ def curve(r):
 def figure(experiments, path):
     """Return against deployments (above) and transitions (below), a column per environment; mean and single seeds."""
     names = [name for name in bremen.CHOICES["env"] if any(runs[0].config["env"] == name for runs in experiments)]
-    size = {"figsize": (1 + 4 * len(names), 7), "squeeze": False, "sharey": "col", "layout": "constrained"}
-    fig, axes = run.pyplot().subplots(2, len(names), **size)
+    fig = run.figure(figsize=(1 + 4 * len(names), 7))
+    axes = fig.subplots(2, len(names), squeeze=False, sharey="col")
     for runs in experiments:
         name, column = runs[0].method(), axes[:, names.index(runs[0].config["env"])]
         curves = [curve(r) for r in runs]
@@ -327,7 +327,8 @@ def figure(experiments, path):
 
 def plot_profile(experiments, path):
     """The share of runs above any normalised score, and how far imagined returns are from real ones."""
-    fig, (left, right) = run.pyplot().subplots(1, 2, figsize=(11, 5), layout="constrained")
+    fig = run.figure(figsize=(11, 5))
+    left, right = fig.subplots(1, 2)
     found, curves = outcomes(experiments), {}
     for name, cells in found.items():
         for method, returns in cells.items():

@@ -196,7 +196,6 @@ WRONG_VALUES = dict(  # JSON lets every type through
     iteration_updates=float("nan"), data=7, threads=2.5,
 )  # fmt: skip
 LOG = "log/pendulum/offline/bremen/bremen0"
-ALONE = [name for name in envs.TASKS if not (HERE.parent / "examples" / "behavior" / f"{name}.npz").exists()]
 PLAIN = [*PENDULUM, "--exp_name", "new"]
 BAD = {  # what is wrong: the command line, words that the message must hold
     "unknown env": (["--env", "hoper"], "hoper"),
@@ -341,15 +340,6 @@ def test_bad_input_is_refused_in_one_line_and_changes_nothing(what, museum, caps
     assert run.main(argv) == 2
     assert words in stderr_line(capsys)
     assert tree(folder) == before
-
-
-@pytest.mark.skipif(not ALONE, reason="a behaviour policy ships for every environment")
-@pytest.mark.parametrize("mode", ["offline", "collect"])
-def test_without_a_shipped_policy_the_message_says_what_else_to_do(mode, here, capsys):
-    assert run.main([*SMALL, "--mode", mode, "--env", ALONE[0]]) == 2
-    line = stderr_line(capsys)
-    assert ALONE[0] in line and "--policy" in line and "--noise random" in line
-    assert tree(here) == {}
 
 
 class Bomb:
