@@ -621,7 +621,7 @@ def configured(**given):
 
 CHOICES = {
     "mode": ("offline", "recursive", "online", "collect", "evaluate", "video", "plot"),
-    "env": tuple(envs.TASKS),
+    "env": envs.TASKS,  # by name; an own Task may be added
     "preset": tuple(PRESETS),
     "gradients": ("hand", "autograd"),
     "noise": ("pure", *envs.NOISE, "random"),
@@ -643,7 +643,7 @@ KINDS = {  # what a field must be, by the type of its default; NumPy's numbers a
 def check(cfg):
     """ValueError, in one line, for the first field of a Config that makes no sense."""
     for name, choices in CHOICES.items():
-        if getattr(cfg, name) not in choices:
+        if getattr(cfg, name) not in tuple(choices):
             raise ValueError(f"--{name} {getattr(cfg, name)}: choose from {', '.join(choices)}")
     for field in fields(cfg):
         value, kind = getattr(cfg, field.name), type(field.default)

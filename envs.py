@@ -97,7 +97,8 @@ class Task:
     high: np.ndarray
     act_limit: float = 1.0  # actions lie in [-act_limit, act_limit]
     max_steps: int = 1000  # time limit of an episode [steps]
-    xml: str | None = None  # one of Gymnasium's MuJoCo files; None: the pendulum
+    xml: str | None = None  # one of Gymnasium's MuJoCo files, or an own one (with its whole path)
+    physics: Callable | None = None  # without xml: physics(task) makes something with the methods of PendulumSim
     frame_skip: int = 1  # simulator steps per action
     dt: float = 0.05  # time between two observations [s]
     hidden: int = 1  # leading coordinates (position in the plane) that the observation leaves out
@@ -118,7 +119,7 @@ class Task:
 
     def sim(self, threads=1):
         """The physics of this task for many robots at once, on that many threads."""
-        return PendulumSim(self) if self.xml is None else MujocoSim(self, threads)
+        return self.physics(self) if self.xml is None else MujocoSim(self, threads)
 
 
 def _box(obs_dim, bounds=()):
@@ -129,7 +130,7 @@ def _box(obs_dim, bounds=()):
     return low, high
 
 
-_HOPPER = _box(11, [(1, 11, -100, 100), (0, 1, 0.7, np.inf), (1, 2, -0.2, 0.2)])
+_HOPPER = _box(11, [(0, 1, 0.7, np.inf), (1, 2, -0.2, 0.2), (2, 11, -100, 100)])
 _WALKER = _box(17, [(0, 1, 0.8, 2.0), (1, 2, -1.0, 1.0)])
 _CHEETAH = dict(xml="half_cheetah.xml", frame_skip=5, dt=0.05)
 _LEGGED = dict(frame_skip=4, dt=0.008, uniform_reset=0.005)
@@ -144,9 +145,10 @@ TASKS = {
         Task("cheetah_run", "bremen/CheetahRun-v0", 17, 6, clipped_run_reward, *_box(17), **_CHEETAH),
         Task("hopper", "bremen/Hopper-v0", 11, 3, upright_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),
         Task("walker2d", "bremen/Walker2d-v0", 17, 6, upright_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
-        Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), 2.0, 200, shown=_SWINGS),
+        Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), act_limit=2.0, max_steps=200,
+             physics=lambda task: PendulumSim(task), shown=_SWINGS),
     )
-}
+}  # fmt: skip
 
 
 # --- physics: many robots at once -----------------------------------------------------------------------------------
@@ -190,7 +192,10 @@ class MujocoSim:
 
 
 class PendulumSim:
-    """B copies of Gymnasium's classic pendulum (g = 10, m = l = 1); a state is [angle, speed] (2,) float64."""
+    """B copies of Gymnasium's classic pendulum (g = 10, m = l = 1); a state is [angle, speed] (2,) float64.
+
+    15 below is 3 g / (2 l) [1/s^2], 3 is 3 / (m l^2).
+    """
 
     def __init__(self, task):
         self.task = task
@@ -216,7 +221,7 @@ class PendulumSim:
 
 def _spaces(task):
     """Observation and action space of a single environment."""
-    high = np.array([1, 1, 8], np.float32) if task.xml is None else np.full(task.obs_dim, np.inf, np.float32)
+    high = np.array([1, 1, 8] if task.name == "pendulum" else [np.inf] * task.obs_dim, np.float32)
     action = gym.spaces.Box(-task.act_limit, task.act_limit, (task.act_dim,), np.float32)
     return gym.spaces.Box(-high, high, dtype=np.float32), action
 

@@ -5,7 +5,6 @@ import contextlib
 import csv
 import difflib
 import functools
-import hashlib
 import importlib.util
 import inspect
 import io
@@ -232,32 +231,58 @@ def save_checkpoint(path, cfg, state, history):
     The checkpoint before it stays, as checkpoint_before.npz: a disk can damage what was written well.
     """
     rng = {name: r.bit_generator.state for name, r in state.rng.items()}
-    meta = json.dumps({"config": asdict(cfg), "rng": rng, "history": history})
+    meta = {"config": asdict(cfg), "rng": rng, "history": history}
     if path.exists():
         envs.write_whole(path.with_name("checkpoint_before.npz"), lambda f: f.write(path.read_bytes()))
-    arrays = pack(state, "state") | {"meta": meta}
-    envs.write_npz(path, **arrays, digest=digest(arrays))
-
-
-def digest(arrays):
-    """One SHA-256 for named arrays with their types and shapes: those that have it were not changed by anybody."""
-    whole = hashlib.sha256()
-    for name, x in sorted((name, np.asarray(x)) for name, x in arrays.items()):
-        whole.update(f"{name} {x.dtype} {x.shape}".encode() + x.tobytes())
-    return whole.hexdigest()
+    envs.write_npz(path, **pack(state, "state"), meta=json.dumps(meta))
 
 
 def load_checkpoint(path, cfg):
     """The checkpoint of a run with exactly this Config.  -> bremen.State, history; or envs.DataError"""
     arrays = envs.read_npz(path)
-    if str(arrays.pop("digest", "")) != digest(arrays):
-        raise envs.DataError(f"{path}: not a checkpoint, or one that was changed after it had been written")
-    meta, rng = json.loads(str(arrays["meta"])), bremen.streams(cfg.seed)
-    if meta["config"] != json.loads(json.dumps(asdict(cfg))):
+    meta = envs.read_meta(path, arrays)
+    if meta.get("config") != json.loads(json.dumps(asdict(cfg))):
         raise envs.DataError(f"{path}: not a checkpoint of the run that config.json beside it describes")
-    for name, r in rng.items():
-        r.bit_generator.state = meta["rng"][name]
-    return unpack(bremen.State, arrays, "state")._replace(rng=rng), meta["history"]
+    try:
+        del arrays["meta"]
+        check_arrays(arrays, pack(blank_state(cfg), "state"))
+        state, history, rng = unpack(bremen.State, arrays, "state"), meta["history"], bremen.streams(cfg.seed)
+        for name, r in rng.items():
+            r.bit_generator.state = meta["rng"][name]
+        if not 0 <= state.updates <= cfg.updates_by(state.deployments) <= cfg.updates_by(cfg.deployments):
+            raise ValueError(f"{state.updates} updates in {state.deployments} deployments")
+        for row in history["rows"]:
+            row_text(cfg, row), row["deployment"] + row["evaluation_steps"]
+        _ = [np.array(model["model_curve"], float) + model["model_loss"] for model in history["models"]]
+        _ = [batch["transitions"] + (batch["mean"] or 0) + (batch["std"] or 0) for batch in history["batches"]]
+        return state._replace(rng=rng), history
+    except Exception as e:  # what stands in a damaged file, nobody knows
+        raise envs.DataError(f"{path}: not a checkpoint ({type(e).__name__}: {e})") from e
+
+
+def check_arrays(arrays, like):
+    """ValueError unless these are the arrays of a State at the end of some stage, with the shapes and types of `like`.
+
+    Kernels do not check their bounds: nothing with another shape may come to them.
+    """
+    parts = {name.split(".")[1] for name in arrays} - {"updates", "deployments", "steps"}
+    learnt = {"norm", "dynamics", "beta", "theta", "critic"}
+    stages = set(), {"norm", "theta"}, {"norm", "dynamics"}, {"norm", "dynamics", "theta"}, learnt
+    if parts not in stages or arrays.keys() != {name for name in like if name.split(".")[1] not in learnt - parts}:
+        raise ValueError(f"it holds {', '.join(sorted(arrays))}")
+    for name, x in arrays.items():
+        if x.shape != np.shape(like[name]) or x.dtype != np.asarray(like[name]).dtype:
+            raise ValueError(f"{name} is {x.dtype} {x.shape}")
+
+
+def blank_state(cfg):
+    """A State that has everything, to compare types and shapes with."""
+    task, rng = envs.TASKS[cfg.env], bremen.streams(cfg.seed)
+    norm, wide = (nets.Normalizer(np.zeros(n), np.zeros(n)) for n in (task.obs_dim, task.obs_dim + task.act_dim))
+    phi = np.zeros((cfg.members, nets.n_params(bremen.model_sizes(cfg))), np.float32)
+    dynamics = bremen.Dynamics(phi, wide, norm, np.zeros(task.obs_dim, np.float32), np.zeros(task.obs_dim, np.float32))
+    theta = bremen.new_policy(cfg, rng["init"])
+    return bremen.State(rng, norm, dynamics, theta, theta, trpo.new_critic(rng["init"], task.obs_dim, cfg))
 
 
 def write_csv(path, rows):

@@ -442,10 +442,11 @@ def write_small_policy(path):
     run.save_policy(path, bremen.policy_of(small_state(), CFG), CFG)
 
 
+NOTHING_YET = {"rows": [], "models": [], "batches": []}
 BASES = {
     "dataset": saved(lambda path: envs.save_dataset(path, [small_batch()], {"env": "pendulum"})),
     "policy": saved(write_small_policy),
-    "checkpoint": saved(lambda path: run.save_checkpoint(path, CFG, small_state(), {"rows": []})),
+    "checkpoint": saved(lambda path: run.save_checkpoint(path, CFG, small_state(), NOTHING_YET)),
     "config": saved(lambda path: path.write_text(json.dumps(run.asdict(CFG), indent=1))),
 }
 
@@ -528,6 +529,24 @@ def fuzz(kind, n, tmp_path):
 
 
 KINDS = (*import_dataset.OPEN, *BASES)
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_the_undamaged_file_is_read(kind, tmp_path):
+    """Or else a fuzz that sees all its files refused would prove nothing."""
+    path = tmp_path / ("config.json" if kind == "config" else f"{kind}.npz")
+    path.write_bytes(BASES[kind]())
+    assert attempt(kind, path, tmp_path / "out.npz") is None
+
+
+def test_a_checkpoint_without_one_of_its_arrays_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(BASES["checkpoint"]())
+    whole = envs.read_npz(path)
+    for left_out in whole:
+        envs.write_npz(path, **{name: x for name, x in whole.items() if name != left_out})
+        with pytest.raises(envs.DataError, match="checkpoint"):
+            run.load_checkpoint(path, CFG)
 
 
 @pytest.mark.parametrize("kind", KINDS)
