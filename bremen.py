@@ -319,8 +319,8 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
     """Generator: one model, one epoch of Adam per `next`, until `model_patience` epochs brought nothing better.
 
     x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)): kept are the best weights
-    (the original: the last), and the step size falls (the original: is constant).  Raises FloatingPointError when
-    training diverges.
+    (the original: the last), the step size falls (is constant), there is no weight decay (there is).
+    Raises FloatingPointError when training diverges.
     """
     sizes = x.shape[1], *cfg.model_hidden, y.shape[1]
     phi = nets.init_mlp(rng, sizes)

@@ -175,10 +175,10 @@ def fisher_product(theta, rows, net, gradients="hand"):
 def step(theta, rows, net, cfg, rng):
     """One conservative step: maximise the surrogate subject to mean KL <= target_kl, Eq. (14) of arXiv:1502.05477.
 
-    Solves (F + damping) x = g by conjugate gradient on a random share `fisher_rows` of the rows, scales x so that
-    x^T (F + damping) x / 2 = target_kl (appendix C; x^T F x is smaller, so the quadratic KL stays below) and
-    backtracks.  theta (P,), rows `Rows` -> theta (P,), info: gain of the surrogate [the advantages' unit], KL [nats],
-    backtracks, whether accepted, residual of conjugate gradient
+    Solves (F + damping) x = g by conjugate gradient on a random share `fisher_rows` of the rows (the original: on
+    all), scales x so that x^T (F + damping) x / 2 = target_kl (appendix C; x^T F x is smaller, so the quadratic KL
+    stays below) and backtracks.  theta (P,), rows `Rows` -> theta (P,), info: gain of the surrogate [unit of adv],
+    KL [nats], backtracks, whether accepted, residual of conjugate gradient
     """
     n, dtype = len(rows.obs), theta.dtype
     free = np.ones(len(theta))
