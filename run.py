@@ -298,8 +298,11 @@ def run_folder(cfg, opts):
     """log/<env>/<sub_exp_name>/<exp_name>/<exp_name><seed>/, or the one to resume.  -> Path"""
     if "resume" in opts:
         return Path(opts["resume"])
-    name = opts.get("exp_name", "bremen")
-    return Path(opts.get("log_dir", "log"), cfg.env, opts.get("sub_exp_name", cfg.mode), name, f"{name}{cfg.seed}")
+    group, name = opts.get("sub_exp_name", cfg.mode), opts.get("exp_name", "bremen")
+    for flag, text in (("sub_exp_name", group), ("exp_name", name)):
+        if set("/\\") & set(text) or not text.strip("."):
+            raise UsageError(f"--{flag} {text}: the name of a folder, please, not a path (--log_dir is one)")
+    return Path(opts.get("log_dir", "log"), cfg.env, group, name, f"{name}{cfg.seed}")
 
 
 def check_new(folder):
