@@ -556,7 +556,7 @@ def start_online(cfg):
 
 # --- presets and checks of Config -----------------------------------------------------------------------------------
 
-_ROBOT = dict(n_train=100_000, model_steps=30_000, model_patience=15, iterations=14)
+_ROBOT = dict(n_train=100_000, model_steps=30_000, model_patience=15, imagined_steps=10_000, iterations=14)
 _LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
 PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and for single ones
     "smoke": {
@@ -583,7 +583,7 @@ _TEN_DEPLOYMENTS = dict(n_train=2_000_000, deployments=10, iterations=800)
 RECURSIVE = {  # what mode recursive changes on top of that: whatever it does not name is as in mode offline
     "smoke": {},
     "classroom": {
-        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
+        "*": dict(n_train=300_000, deployments=6, iterations=24, imagined_steps=20_000, std=0.2, target_kl=0.01,
                   model_epochs=1, model_steps=30_000, model_patience=15),
         "ant": dict(deployed_steps=200, start="initial", iterations=18, std=0.3, target_kl=0.005, model_steps=15_000),
         "hopper": _FROM_SCRATCH,
