@@ -1,11 +1,11 @@
 """Tables and figures of finished runs: `python examples/report.py RUN [RUN ...] > report.md`
 
 RUN is a run directory (config.json and progress.csv of it are enough), one of compare_d3rlpy.py, or a folder of many.
-Runs that differ in
-nothing but the seed make one table, with a row per seed.  Offline: dataset, clone, last policy, imagined return, and,
-apart, the best policy on the way (chosen by evaluation: not a result); recursive: the last policy of each deployment
-(mean ± std over the real episodes at its end); online: the last row.  Below it the interquartile mean over the seeds
-with a 95 % bootstrap interval (percentiles of 10,000 resamples of the seeds), as in Agarwal et al., arXiv:2108.13264.
+Runs that differ in nothing but the seed make one table, with a row per seed.  Offline: dataset, clone, last policy,
+imagined return, and, apart, the best policy on the way (chosen by evaluation: not a result); recursive: the last policy
+of each deployment (mean ± std over the real episodes at its end); online: the last row.  Below it the interquartile
+mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000 resamples of the seeds), as in Agarwal et al.,
+arXiv:2108.13264.
 
 A last table sets the methods side by side, a row per environment and dataset; its bottom row is the interquartile
 mean over environments and seeds of normalised scores (0: uniform random actions, 1: the behaviour policy in
