@@ -565,7 +565,7 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
                   eval_interval_episodes=2, online_steps=16_000, online_envs=8),
     },
     "classroom": {
-        "hopper": _ROBOT | dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.997, lam=0.97, iterations=24),
+        "hopper": _ROBOT | dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.997, lam=0.97, iterations=20),
         "half_cheetah": _ROBOT, "cheetah_run": _ROBOT, "walker2d": _ROBOT, "ant": _ROBOT | dict(lam=0.97),
         "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
                          policy_hidden=(64, 64)),
