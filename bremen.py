@@ -556,7 +556,7 @@ def start_online(cfg):
 
 # --- presets and checks of Config -----------------------------------------------------------------------------------
 
-_ROBOT = dict(n_train=100_000, model_steps=30_000, model_patience=15, imagined_steps=10_000, iterations=14)
+_HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
 _LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
 PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and for single ones
     "smoke": {
@@ -565,8 +565,8 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
                   eval_interval_episodes=2, online_steps=16_000, online_envs=8),
     },
     "classroom": {
-        "hopper": _ROBOT | dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.997, lam=0.97, iterations=20),
-        "half_cheetah": _ROBOT, "cheetah_run": _ROBOT, "walker2d": _ROBOT, "ant": _ROBOT | dict(lam=0.97),
+        "hopper": dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.995, iterations=24),
+        "half_cheetah": _HALF, "cheetah_run": _HALF, "walker2d": _HALF, "ant": _HALF | dict(lam=0.97),
         "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
                          policy_hidden=(64, 64)),
     },
@@ -583,8 +583,8 @@ _TEN_DEPLOYMENTS = dict(n_train=2_000_000, deployments=10, iterations=800)
 RECURSIVE = {  # what mode recursive changes on top of that: whatever it does not name is as in mode offline
     "smoke": {},
     "classroom": {
-        "*": dict(n_train=300_000, deployments=6, iterations=24, imagined_steps=20_000, std=0.2, target_kl=0.01,
-                  model_epochs=1, model_steps=30_000, model_patience=15),
+        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01, model_epochs=1,
+                  model_steps=30_000, model_patience=15),
         "ant": dict(deployed_steps=200, start="initial", iterations=18, std=0.3, target_kl=0.005, model_steps=15_000),
         "hopper": _FROM_SCRATCH,
         "walker2d": _FROM_SCRATCH | dict(start="initial", model_hidden=(256, 256, 256), target_kl=0.01, iterations=40,
