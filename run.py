@@ -199,12 +199,14 @@ def load_policy(path, task):
         right = (nets.n_params(sizes) + task.act_dim,), (task.obs_dim,), (task.obs_dim,), (task.obs_dim, task.act_dim)
         if (theta.shape, mean.shape, std.shape, (sizes[0], sizes[-1])) != right:
             raise ValueError("its shapes are others")
-        if not all(np.isfinite(x).all() for x in (theta, mean, std)):
-            raise ValueError("NaN or infinity in it")
+        with np.errstate(over="ignore"):
+            finite = all(x.dtype.kind == "f" and np.isfinite(x.astype(np.float32)).all() for x in (theta, mean, std))
+        if not finite:
+            raise ValueError("NaN, infinity or something that is no number in it")
         norm = nets.Normalizer(mean, std, float(count))
+        return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
     except Exception as e:  # what stands in a damaged file, nobody knows
         raise envs.DataError(f"{path}: not a policy of {task.name} ({type(e).__name__}: {e})") from e
-    return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
 
 
 def pack(x, name):

@@ -348,8 +348,8 @@ def h5_with(path, changes, group="/"):
         names = sorted(file[group])
         for i, dtype, shape, same in changes:
             name = names[i % len(names)]
-            if name not in file[group]:
-                continue
+            if not isinstance(file[group].get(name, getlink=True), h5py.HardLink):
+                continue  # left out, or a link already
             like = file[group][name]
             like = like[()] if isinstance(like, h5py.Dataset) and like.size and like.size < 10**6 else np.zeros(3)
             del file[group][name]
@@ -358,7 +358,7 @@ def h5_with(path, changes, group="/"):
             elif dtype == "|V0":
                 file[group].create_group(name)
             elif dtype == "|S0" and shape:  # large, but nothing of it is in the file
-                file[group].create_dataset(name, [n * 10**8 for n in shape], "f4")
+                file[group].create_dataset(name, [10**9 * shape[0], *shape[1:]], "f4")
             elif np.dtype(dtype).kind in "fbiuc":
                 file[group][name] = some_array(like, dtype, shape, same)
 
@@ -537,6 +537,17 @@ def test_the_undamaged_file_is_read(kind, tmp_path):
     path = tmp_path / ("config.json" if kind == "config" else f"{kind}.npz")
     path.write_bytes(BASES[kind]())
     assert attempt(kind, path, tmp_path / "out.npz") is None
+
+
+@pytest.mark.parametrize("dtype", ["<M8[s]", "<c8", "|b1", "<i8"])
+def test_a_policy_of_other_things_than_numbers_is_refused(dtype, tmp_path):
+    path = tmp_path / "policy.npz"
+    path.write_bytes(BASES["policy"]())
+    whole = envs.read_npz(path)
+    for name in ("theta", "norm_mean", "norm_std"):
+        envs.write_npz(path, **whole | {name: np.ones(whole[name].shape).astype(dtype)})
+        with pytest.raises(envs.DataError, match="not a policy"):
+            run.load_policy(path, PENDULUM)
 
 
 def test_a_checkpoint_without_one_of_its_arrays_is_refused(tmp_path):
