@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import import_dataset
+import numba
 import numpy as np
 import pytest
 
@@ -494,7 +495,7 @@ CHECK_CRC = import_dataset.check_crc
 def worker():
     import import_dataset
 
-    for _ in bremen.train_offline(CFG, small_batch()):
+    for _ in bremen.train_offline(CFG, small_batch()) if not numba.config.DISABLE_JIT else ():
         pass  # compiled code, threads and buffers of BLAS are not the file's fault
     import_dataset.limit(2_000_000)
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
+import numba
 import numpy as np
 import pytest
 
@@ -152,6 +153,7 @@ def test_the_cart_is_gymnasiums(cart):
         assert np.array_equal(sim.observe(after), after.astype(np.float32))
 
 
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="half an hour without the compiler")
 def test_bremen_balances_a_pole_that_it_has_only_seen_falling(cart, capsys):
     (returns,) = trial.compare(data=own_task.random_data, numbers=own_task.NUMBERS)
     assert returns.mean() > 150
