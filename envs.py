@@ -407,6 +407,7 @@ def behavior(task, sample, noise):
         return ((1.0, sample if noise == "pure" else task.random_action),)
 
     def noisy(obs, rng):
+        """The policy's samples with the noise of this strategy.  obs (B, S) -> (B, A)"""
         act = sample(obs, rng)
         if noise.startswith("eps"):
             return np.where(rng.random((len(obs), 1)) < NOISE[noise], task.random_action(obs, rng), act)

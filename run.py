@@ -138,15 +138,14 @@ def read_config(given, path=None):
     try:
         if "preset" in given and given["preset"] != stored.get("preset", given["preset"]):
             raise ValueError(f"has all numbers of preset {stored['preset']}: leave --preset {given['preset']} away")
-        first = bremen.Config(**{k: chosen[k] for k in ("mode", "env", "preset") if k in chosen})
-        numbers = {**bremen.preset(first), **chosen}
         if "interval" in given:  # the original's name for the iterations between two deployments
-            iterations = numbers.get("iterations", first.iterations)
-            if first.mode != "recursive" or given["interval"] < 1 or iterations % given["interval"]:
+            plain = bremen.configured(**{k: chosen[k] for k in ("mode", "env", "preset") if k in chosen})
+            iterations = chosen.get("iterations", plain.iterations)
+            if plain.mode != "recursive" or given["interval"] < 1 or iterations % given["interval"]:
                 problem = f"--interval {given['interval']}: for --mode recursive, must divide --iterations {iterations}"
                 raise ValueError(f"{problem} (updates per iteration: --iteration_updates)")
-            numbers["deployments"] = iterations // given["interval"]
-        return replace(first, **numbers)
+            chosen["deployments"] = iterations // given["interval"]
+        return bremen.configured(**chosen)
     except ValueError as e:
         raise UsageError(f"{path}: {e}" if path else str(e)) from e
 

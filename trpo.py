@@ -194,6 +194,7 @@ def step(theta, rows, net, cfg, rng):
     before = float(np.mean(rows.adv, dtype=np.float64))  # the surrogate at theta: every ratio is 1
 
     def evaluate(shift):
+        """Gain of the surrogate and mean KL when theta moves by `shift` (P,).  -> two scalars"""
         new = theta + shift.astype(dtype)
         after, kl = _mean(lambda c: surrogate_and_kl(new, c, net), rows.chunks(), n)
         return float(after) - before, float(kl)

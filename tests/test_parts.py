@@ -77,12 +77,10 @@ def test_linear_models_are_right_where_the_world_is_linear(data):
 
 
 def test_good_episodes_weigh_more():
-    """Episodes that return 1, 3 and 2, and the beginning of a fourth, which belongs to no episode that has ended."""
-    rew, end = np.float32([1, 1, 2, 2, 0]), np.array([0, 0, 1, 1, 0], bool)
-    end[0] = True
-    columns = np.zeros((5, 3), np.float32), np.zeros((5, 1), np.float32)
-    w = weighted_clone.weights(envs.Batch(*columns, rew, columns[0], end, np.zeros(5, bool))._replace(
-        truncated=np.arange(5) == 4))  # fmt: skip
+    """Episodes that return 1, 3, 2 and 0; the last one is truncated."""
+    obs, act, rew = np.zeros((5, 3), np.float32), np.zeros((5, 1), np.float32), np.float32([1, 1, 2, 2, 0])
+    terminated, truncated = np.array([[1, 0, 1, 1, 0], [0, 0, 0, 0, 1]], bool)
+    w = weighted_clone.weights(envs.Batch(obs, act, rew, obs, terminated, truncated))
     returns = np.array([1, 3, 3, 2, 0])
     expected = np.exp(returns / (weighted_clone.TEMPERATURE * np.std([1, 3, 2, 0])))
     np.testing.assert_allclose(w, expected / expected.mean(), rtol=1e-5)
@@ -153,7 +151,7 @@ def test_the_cart_is_gymnasiums(cart):
         assert np.array_equal(sim.observe(after), after.astype(np.float32))
 
 
-@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="half an hour without the compiler")
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="learning takes minutes without the compiler")
 def test_bremen_balances_a_pole_that_it_has_only_seen_falling(cart, capsys):
     (returns,) = trial.compare(data=own_task.random_data, numbers=own_task.NUMBERS)
     assert returns.mean() > 150

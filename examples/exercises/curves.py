@@ -96,11 +96,8 @@ def learn(cfg, parts, watch, tick):
 
 def learn_all(variants, seeds, watch, common):
     """Every variant with every seed.  -> {name: (updates (U,), returns (seeds, U), watched (seeds, U), seconds)}"""
-    first, results = bremen.Config(env="pendulum"), {}
-    cfgs = {
-        name: replace(first, **{**bremen.preset(first), **SIZE, **common, **variant.changes})
-        for name, variant in variants.items()
-    }
+    numbers, results = {"env": "pendulum", **SIZE, **common}, {}
+    cfgs = {name: bremen.configured(**{**numbers, **variant.changes}) for name, variant in variants.items()}
     with tqdm(total=len(seeds) * sum(c.iterations + 1 for c in cfgs.values()), unit="evaluation", disable=None) as bar:
         for name, variant in variants.items():
             began, runs = time.perf_counter(), []
