@@ -495,7 +495,7 @@ CHECK_CRC = import_dataset.check_crc
 def worker():
     import import_dataset
 
-    for _ in bremen.train_offline(CFG, small_batch()) if not numba.config.DISABLE_JIT else ():
+    for _ in bremen.train_offline(CFG, small_batch()):
         pass  # compiled code, threads and buffers of BLAS are not the file's fault
     import_dataset.limit(2_000_000)
 
@@ -532,6 +532,7 @@ def fuzz(kind, n, tmp_path):
 
 
 KINDS = (*import_dataset.OPEN, *BASES)
+compiled = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="a file has a second per megabyte: not for plain Python")
 
 
 @pytest.mark.parametrize("kind", BASES)
@@ -563,6 +564,7 @@ def test_a_checkpoint_without_one_of_its_arrays_is_refused(tmp_path):
             run.load_checkpoint(path, CFG)
 
 
+@compiled
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_read_right_or_refused_in_one_line(kind, tmp_path):
     read, refused, died = fuzz(kind, 100, tmp_path)
@@ -570,6 +572,7 @@ def test_damaged_files_are_read_right_or_refused_in_one_line(kind, tmp_path):
     assert refused > 30 and (died == 0 or kind in ("d4rl", "minari"))
 
 
+@compiled
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_thousand_damaged_files_of_each_kind(kind, tmp_path):
