@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,12 @@ import judge  # noqa: E402  (it stands beside the exercises, so that a copy of t
 FOLDERS = sorted(path.name for path in EXERCISES.glob("ex*") if path.is_dir())
 README = (EXERCISES / "README.md").read_text()
 FILES = {"README.md", "todo.py", "check.py", "solution.py", "wrong.py"}
-each_folder = pytest.mark.parametrize("name", FOLDERS)
+COUNTS = Counter(exercises=len(FOLDERS))  # conftest.py prints them
+
+
+def each_folder(test):
+    """The proofs, a test for every folder: `pytest -m exercises`."""
+    return pytest.mark.exercises(pytest.mark.parametrize("name", FOLDERS)(test))
 
 
 @cache
@@ -61,6 +67,7 @@ def test_there_are_exercises_of_every_kind():
 def test_solution_is_right(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco", None)  # importing it now is an error: no check may need it
     load(name, "check").check(**answers(name, "solution"))
+    COUNTS["solutions passed"] += 1
 
 
 @each_folder
@@ -69,6 +76,7 @@ def test_every_hole_is_still_a_hole(name):
     for function, hole in answers(name, "todo").items():
         with pytest.raises(NotImplementedError, match=f"^{name[:4]}: .* still to be written$"):
             load(name, "check").check(**{**answers(name, "solution"), function: hole})
+        COUNTS["holes named"] += 1
 
 
 @each_folder
@@ -91,6 +99,7 @@ def test_wrong_answers_are_refused(name):
         assert replaced.keys() <= right.keys()
         with pytest.raises(AssertionError) as e:
             load(name, "check").check(**{**right, **replaced})
+        COUNTS["wrong answers refused"] += 1
         assert len(str(e.value).split()) >= 4, f"{name}, {words}: refused without a sentence"
         if kind(name) == "find":  # their words say which way they are wrong
             assert str(e.value).startswith(words.split(":")[0]), (words, str(e.value))
