@@ -90,6 +90,7 @@ def execute(line, folder):
 def sweep(root, words, workers=None, scheduler=None):
     """All runs of a sweep.  -> directories of those that failed"""
     try:
+        import dask
         from distributed import Client, LocalCluster, as_completed
     except ImportError as e:
         raise run.UsageError("a sweep needs the extra: pip install -e '.[sweep]'") from e
@@ -100,8 +101,9 @@ def sweep(root, words, workers=None, scheduler=None):
         return []
     failed, cluster = [], scheduler
     if not scheduler:
+        dask.config.set({"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"})
         cluster = LocalCluster(n_workers=min(workers or nets.cores(), len(left)), threads_per_worker=1,
-                               dashboard_address=None, silence_logs=50)  # fmt: skip
+                               processes=False, dashboard_address=None, silence_logs=50)  # fmt: skip
     with Client(cluster) as client:
         jobs = [client.submit(execute, line, str(folder), pure=False) for line, folder in left]
         names = {job.key: str(folder) for job, (_, folder) in zip(jobs, left)}

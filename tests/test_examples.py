@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import report as tables
+import sweep
 from PIL import Image
 
 import envs
@@ -198,7 +199,7 @@ def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
     assert done.returncode == 2 and "not finished" in done.stderr
 
 
-def sweep(*words):
+def sweep_runs(*words):
     """What examples/sweep.py does with a command line."""
     program = [sys.executable, str(ROOT / "examples" / "sweep.py"), *map(str, words)]
     return subprocess.run(program, capture_output=True, text=True, check=False)
@@ -207,11 +208,12 @@ def sweep(*words):
 SWEEP = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --noise random --iterations 1".split()
 
 
+@pytest.mark.whole
 def test_a_sweep_finishes_what_is_not_finished(tmp_path):
     """Four runs; one is interrupted, one taken away: the same line again does these two and no other."""
     line = [tmp_path / "s", *SWEEP, "--bc_init", "yes", "no", "--random_seeds", "0", "1"]
-    assert len(sweep(*line, "--dry_run").stdout.splitlines()) == 4 and not (tmp_path / "s").exists()
-    done = sweep(*line)
+    assert len(sweep_runs(*line, "--dry_run").stdout.splitlines()) == 4 and not (tmp_path / "s").exists()
+    done = sweep_runs(*line)
     assert done.returncode == 0 and "4 runs, 0 of them finished before" in done.stdout, done.stderr
     folders = sorted(path.parent for path in tmp_path.rglob("policy.npz"))
     assert [folder.name for folder in folders] == ["bc_init-no0", "bc_init-no1", "bc_init-yes0", "bc_init-yes1"]
@@ -221,7 +223,7 @@ def test_a_sweep_finishes_what_is_not_finished(tmp_path):
     lines = (folders[1] / "progress.csv").read_text().splitlines(keepends=True)
     (folders[1] / "progress.csv").write_text("".join(lines[:-1]))
     times = [(folder / "policy.npz").stat().st_mtime_ns for folder in folders[2:]]
-    done = sweep(*line)
+    done = sweep_runs(*line)
     assert done.returncode == 0 and "4 runs, 2 of them finished before" in done.stdout, done.stderr
     assert [(folder / "policy.npz").read_bytes() for folder in folders] == before
     assert [(folder / "policy.npz").stat().st_mtime_ns for folder in folders[2:]] == times
@@ -229,8 +231,9 @@ def test_a_sweep_finishes_what_is_not_finished(tmp_path):
     assert len(tables) == 3 and all("| IQM [95 %] |" in table for table in tables[:2]) and "Side by side" in tables[2]
 
 
+@pytest.mark.whole
 def test_a_run_that_fails_is_reported_and_stops_no_other(tmp_path):
-    done = sweep(tmp_path, *SWEEP, "--model_lr", "1e-3", "1e30", "--model_hidden", "8 8")
+    done = sweep_runs(tmp_path, *SWEEP, "--model_lr", "1e-3", "1e30", "--model_hidden", "8 8")
     assert done.returncode == 1 and done.stderr.count("failed: ") == 1 and "1e30" in done.stderr
     (folder,) = (path.parent for path in tmp_path.rglob("policy.npz"))
     assert "0.001" in str(folder) or "1e-3" in str(folder)
@@ -240,6 +243,6 @@ def test_a_run_that_fails_is_reported_and_stops_no_other(tmp_path):
 
 @pytest.mark.parametrize("words", ["--envi pendulum", "pendulum", "--env pendulum --threads 2", "--env moon",
                                    "--env pendulum --env hopper", "--env pendulum --gamma x"])  # fmt: skip
-def test_a_sweep_that_makes_no_sense_is_refused_in_one_line(words, tmp_path):
-    done = sweep(tmp_path / "s", *words.split())
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not (tmp_path / "s").exists()
+def test_a_sweep_that_makes_no_sense_is_refused_in_one_line(words, tmp_path, capsys):
+    assert sweep.main([str(tmp_path / "s"), *words.split()]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "s").exists()

@@ -114,6 +114,7 @@ gae = lambda: trpo.gae(r, r, r, no, no, 0.9, 0.9)
 """
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("module, old, new, shown", EDITS.values(), ids=EDITS)
 def test_an_edit_is_never_ignored_by_a_cached_kernel(module, old, new, shown, tmp_path):
     """A copy of the modules is run, run again from the cache, edited, and run once more."""

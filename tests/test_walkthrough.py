@@ -127,6 +127,7 @@ def noises(cells):
     return [out.text for cell in cells for out in cell.get("outputs", ()) if out.get("name") == "stderr"]
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="learning takes minutes without the compiler")
 def test_runs_from_top_to_bottom_and_labels_every_axis(tmp_path, monkeypatch):
     cells, figures = execute(NOTEBOOK.cells, tmp_path, monkeypatch)
