@@ -103,7 +103,7 @@ def sweep(root, words, workers=None, scheduler=None):
     if not scheduler:
         dask.config.set({"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"})
         cluster = LocalCluster(n_workers=min(workers or nets.cores(), len(left)), threads_per_worker=1,
-                               processes=False, dashboard_address=None, silence_logs=50)  # fmt: skip
+                               processes=False, dashboard_address=":0", silence_logs=50)  # fmt: skip
     with Client(cluster) as client:
         jobs = [client.submit(execute, line, str(folder), pure=False) for line, folder in left]
         names = {job.key: str(folder) for job, (_, folder) in zip(jobs, left)}
