@@ -13,6 +13,7 @@ examples/behavior/), resampled within each environment.
 
 --figure FILE   return against deployments and real transitions, of recursive and online runs.  An update of online
                 TRPO is a deployment: its new policy goes to the robot
+--beside FILE   the last table as a picture: a panel per environment, a dot per seed
 --profile FILE  of offline runs: the share of runs above any score, and imagined against real returns
 --csv FILE      a row per run: returns, seconds, command, and what run.json adds: commit, versions, SHA-256 of the data
 """
@@ -325,6 +326,40 @@ def figure(experiments, path):
     run.save_figure(fig, Path(path))
 
 
+def palette(methods):
+    """A colour for each method, always the same for the usual ones.  -> {method: colour}"""
+    return COLORS | {method: f"C{3 + i}" for i, method in enumerate(m for m in methods if m not in COLORS)}
+
+
+def plot_beside(experiments, path):
+    """Last returns by dataset and method, a panel per environment: interquartile mean, its interval, a dot per seed."""
+    panels = {}
+    for name, cells in outcomes(experiments).items():
+        env, data = name.split(", ", 1)
+        panels.setdefault(env, {})[data] = cells
+    methods = list(dict.fromkeys(m for panel in panels.values() for cells in panel.values() for m in cells))
+    colors, columns = palette(methods), min(3, len(panels))
+    fig = run.figure(figsize=(1 + 4.5 * columns, 4.2 * -(-len(panels) // columns)))
+    grid = fig.subplots(-(-len(panels) // columns), columns, squeeze=False).ravel()
+    for ax, (env, panel) in zip(grid, panels.items()):
+        ax.axhline(scale(env)[1], color="C4", ls=":", label="behaviour policy")
+        for i, method in enumerate(methods):
+            found = [(x, cells[method]) for x, cells in enumerate(panel.values()) if method in cells]
+            place = np.array([x for x, _ in found]) + 0.7 * ((i + 0.5) / len(methods) - 0.5)
+            middle, low, high = np.array([interquartile_mean(returns) for _, returns in found]).T
+            error = np.nan_to_num(np.maximum([middle - low, high - middle], 0))  # rounding makes zeros negative
+            ax.errorbar(place, middle, error, color=colors[method], fmt="s", ms=6, capsize=3, label=method)
+            for x, (_, returns) in zip(place, found):
+                ax.plot(np.full(len(returns), x), returns, ".", color=colors[method], alpha=0.5)
+        ax.set(title=env, ylabel="return per episode", xticks=range(len(panel)))
+        ax.set_xticklabels(panel, rotation=30, ha="right")
+    for ax in grid[len(panels) :]:
+        ax.set_visible(False)
+    handles, names = grid[0].get_legend_handles_labels()
+    fig.legend(handles, names, loc="outside lower center", ncols=2 * columns, frameon=False)
+    run.save_figure(fig, Path(path))
+
+
 def plot_profile(experiments, path):
     """The share of runs above any normalised score, and how far imagined returns are from real ones."""
     fig = run.figure(figsize=(11, 5))
@@ -333,8 +368,7 @@ def plot_profile(experiments, path):
     for name, cells in found.items():
         for method, returns in cells.items():
             curves.setdefault(method, []).append(score(name.split(",")[0], returns))
-    others = (method for method in curves if method not in COLORS)
-    colors = COLORS | {method: f"C{3 + i}" for i, method in enumerate(others)}
+    colors = palette(curves)
     top = max(x.max() for samples in curves.values() for x in samples)
     thresholds = np.linspace(0, 1.1 * max(1, top), 200)
     for method, samples in curves.items():
@@ -362,7 +396,8 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--figure", metavar="FILE", help="the picture of recursive and online runs")
-    parser.add_argument("--profile", metavar="FILE", help="the picture of offline runs")
+    parser.add_argument("--beside", metavar="FILE", help="offline runs side by side, as a picture")
+    parser.add_argument("--profile", metavar="FILE", help="the scores of offline runs, as a picture")
     parser.add_argument("--csv", metavar="FILE", help="a row per run")
     try:
         report(parser.parse_args(argv))
@@ -379,10 +414,13 @@ def report(opts):
         r = read(folder)
         groups.setdefault(r.experiment(), []).append(r)
     experiments = [sorted(runs, key=lambda r: r.config["seed"]) for runs in groups.values()]
+    place = {name: i for key in ("env", "noise") for i, name in enumerate(bremen.CHOICES[key])}
+    experiments.sort(key=lambda runs: [place.get(runs[0].config[key], 9) for key in ("env", "noise")])
     offline = [runs for runs in experiments if runs[0].config["mode"] == "offline"]
     others = [runs for runs in experiments if runs[0].config["mode"] != "offline"]
-    if (opts.figure and not others) or (opts.profile and not offline):
-        raise run.UsageError("--figure shows recursive and online runs, --profile offline ones: there are none")
+    if (opts.figure and not others) or ((opts.profile or opts.beside) and not offline):
+        text = "--figure shows recursive and online runs, --beside and --profile offline ones: there are none"
+        raise run.UsageError(text)
     for runs in experiments:
         table(runs)
     if len(offline) > 1:
@@ -390,6 +428,8 @@ def report(opts):
     print("Reported with " + ", ".join(f"{k} {v}" for k, v in run.versions().items()) + ".")
     if opts.figure:
         figure(others, opts.figure)
+    if opts.beside:
+        plot_beside(offline, opts.beside)
     if opts.profile:
         plot_profile(offline, opts.profile)
     if opts.csv:

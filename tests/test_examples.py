@@ -114,11 +114,11 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(finished.parent.parent)
         assert run.main([*words, "--no-bc_init", "--exp_name", "none", "--random_seeds", "3", "4"]) == 0
-    picture, rows = tmp_path / "profile.png", tmp_path / "rows.csv"
-    done = report(finished / "offline", "--profile", picture, "--csv", rows)
+    picture, beside, rows = (tmp_path / name for name in ("profile.png", "beside.png", "rows.csv"))
+    done = report(finished / "offline", "--profile", picture, "--beside", beside, "--csv", rows)
     assert done.returncode == 0, done.stderr
-    *_, beside = done.stdout.split("###")
-    assert "| dataset | clone | BREMEN | without the clone (ME-TRPO style) |" in beside and "normalised" not in beside
+    *_, text = done.stdout.split("###")
+    assert "| dataset | clone | BREMEN | without the clone (ME-TRPO style) |" in text and "normalised" not in text
     with open(rows, newline="") as f:
         table = list(csv.DictReader(f))
     assert [(row["seed"], row["clone_return"] != "") for row in table] == [
@@ -131,9 +131,11 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
         data = finished.parent.parent / "data/pendulum" / f"pure_600_seed{row['seed']}.npz"
         assert row["sha256"] == envs.sha256(data) and "numpy=" in row["versions"] and row["commit"]
         assert f"--seed {row['seed']}" in row["command"]
-    with Image.open(picture) as image:
-        assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
-    assert report(finished / "recursive", "--profile", picture).returncode != 0
+    for drawn in picture, beside:
+        with Image.open(drawn) as image:
+            assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+    for flag in "--profile", "--beside":
+        assert report(finished / "recursive", flag, picture).returncode == 2
 
 
 def test_rows_of_other_programs_join_the_table(finished, tmp_path):
