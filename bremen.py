@@ -104,7 +104,7 @@ class Config:
         check(self)
 
     def updates_by(self, deployment):
-        """TRPO updates that are due by the end of the 1st, 2nd, ... deployment: all share the iterations evenly."""
+        """TRPO updates that are due by the end of the 1st, 2nd, ... deployment, which share them evenly.  -> int"""
         parts = self.deployments if self.mode == "recursive" else 1  # a fixed dataset is one deployment
         iterations = deployment * self.iterations // parts
         return iterations * self.iteration_updates
@@ -148,13 +148,13 @@ def streams(seed):
 
 
 def policy_net(cfg):
-    """(sizes, limit) of the policy's network: see nets.mlp."""
+    """Layer widths and action limit of the policy's network, as nets.mlp wants them.  -> (sizes, limit)"""
     task = envs.TASKS[cfg.env]
     return (task.obs_dim, *cfg.policy_hidden, task.act_dim), task.act_limit
 
 
 def model_sizes(cfg):
-    """Layer widths of one dynamics model: [obs, act] -> normalised next_obs - obs."""
+    """Layer widths of one dynamics model, from [obs, act] to the normalised next_obs - obs.  -> tuple"""
     task = envs.TASKS[cfg.env]
     return (task.obs_dim + task.act_dim, *cfg.model_hidden, task.obs_dim)
 
@@ -266,7 +266,7 @@ def collect_batch(s, cfg, rng, report=ignore):
 
 
 def renormalized(s, norm, cfg):
-    """A State with another normaliser whose policy still does what it did: only its first layer changes.
+    """Another normaliser, and a policy that still does what it did: only its first layer changes.  -> State
 
     The original keeps weights and changes the normaliser under them.
     """
@@ -614,7 +614,7 @@ def preset(cfg):
 
 
 def configured(**given):
-    """A Config with the numbers of its preset, but for those that are `given`: configured(env="ant", seed=1)."""
+    """The numbers of a preset, but for those that are `given`: configured(env="ant", seed=1).  -> Config"""
     first = Config(**{k: given[k] for k in ("mode", "env", "preset") if k in given})
     return replace(first, **preset(first) | given)
 

@@ -43,7 +43,7 @@ class Batch(NamedTuple):
 
 
 def join(batches):
-    """One Batch of several."""
+    """Several Batches, one behind the other.  -> Batch"""
     return Batch(*map(np.concatenate, zip(*batches)))
 
 
@@ -118,7 +118,7 @@ class Task:
         return rng.uniform(-self.act_limit, self.act_limit, (len(obs), self.act_dim))
 
     def sim(self, threads=1):
-        """The physics of this task for many robots at once, on that many threads."""
+        """The physics of this task for many robots at once, on so many threads.  -> MujocoSim or the like"""
         return self.physics(self) if self.xml is None else MujocoSim(self, threads)
 
 
@@ -277,7 +277,7 @@ class TaskEnv(gym.Env):
         return np.concatenate([data.qpos, data.qvel])
 
     def render(self):
-        """The current state as an RGB array (height, width, 3), or shown in a window (`human`)."""
+        """Draw the current state.  -> RGB array (height, width, 3), or None: shown in a window (`human`)"""
         if self.task.xml is None and self.render_mode == "rgb_array":
             return draw_pendulum(self.state[0], *self.size)
         if self.renderer is None:
@@ -553,7 +553,7 @@ def read_npz(path):
 
 
 def sha256(path):
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """The SHA-256 of a file.  -> 64 hexadecimal digits"""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 

@@ -28,7 +28,7 @@ _pool = ThreadPoolExecutor(1)
 
 
 def cores():
-    """Physical cores that this process may run on: hardware threads that share one share its arithmetic, too."""
+    """Physical cores that this process may use: hardware threads that share one share its arithmetic.  -> int"""
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
     siblings = (Path(f"/sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list") for i in usable)
     return len({path.read_text() if path.exists() else path for path in siblings})
@@ -48,12 +48,12 @@ def use_threads(n=0):
 
 
 def workers():
-    """How many worker threads there are."""
+    """How many worker threads there are.  -> int"""
     return _pool._max_workers
 
 
 def parallel(f, *columns):
-    """[f(a, b, ...) for a, b, ... in zip(*columns)] on the worker threads, in order (NumPy releases the GIL).
+    """f of each row of `columns`, on the worker threads (NumPy releases the GIL).  -> [f(a, b, ...), ...] in order
 
     Not to be called from inside f: all workers could be waiting for work that none is left to do.
     """
@@ -342,12 +342,12 @@ class Normalizer(NamedTuple):
 
     @classmethod
     def fit(cls, x):
-        """Statistics of the rows of x (N, S)."""
+        """Statistics of the rows of x (N, S).  -> Normalizer"""
         mean = np.mean(x, axis=0, dtype=np.float64)
         return cls(mean, np.sqrt(np.mean((x - mean) ** 2, axis=0, dtype=np.float64)), float(len(x)))
 
     def merge(self, x):
-        """Statistics after seeing the rows of x (N, S) too: Chan, Golub & LeVeque 1979, pairwise update."""
+        """After seeing the rows of x (N, S), too: pairwise update of Chan, Golub & LeVeque 1979.  -> Normalizer"""
         new = Normalizer.fit(x)
         n = self.count + new.count
         shift, w = new.mean - self.mean, new.count / n
@@ -392,7 +392,7 @@ class Policy(NamedTuple):
 
     @property
     def std(self):
-        """Standard deviation of its noise in each coordinate of the action, (A,)."""
+        """Standard deviation of its noise in each coordinate of the action.  -> (A,)"""
         return np.exp(split(self.theta, self.net[0])[1])
 
     def mean(self, obs, rng=None):
@@ -437,7 +437,7 @@ def rollout(
     theta, policy_sizes, phi, sizes, limit, obs_mean, obs_scale, in_mean, in_scale, d_mean, d_scale,
     lowest, highest, low, high, pool, noise, member,
 ):  # fmt: skip
-    """What `rollout_plain` says, several times as fast, and without the GIL."""
+    """What `rollout_plain` says, several times as fast, and without the GIL.  -> obs, act, next_obs, terminated"""
     T, B, S = pool.shape
     A = noise.shape[2]
     obs, next_obs, act = np.empty_like(pool), np.empty_like(pool), np.empty_like(noise)

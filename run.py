@@ -58,13 +58,14 @@ class Parser(argparse.ArgumentParser):
     """argparse, with errors of one line, which name the flag that was perhaps meant."""
 
     def error(self, message):
+        """As of argparse, without its `usage`."""
         wrong = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
         near = difflib.get_close_matches(wrong[1], self._option_string_actions, 1) if wrong else ()
         raise UsageError(message + (f"; did you mean {near[0]}?" if near else " (see --help)"))
 
 
 def parser():
-    """One flag per field of bremen.Config, the original's names for some of them, and what concerns files only."""
+    """A flag per field of bremen.Config, the original's names for some, and what concerns files only.  -> Parser"""
     p = Parser(
         prog="run.py",
         usage="python run.py --env ENV --mode MODE [flags]",
@@ -151,7 +152,7 @@ def read_config(given, path=None):
 
 
 def command(cfg):
-    """The shortest command line with these numbers, wherever its files were."""
+    """The shortest command line with these numbers, wherever its files were.  -> text"""
     plain = asdict(read_config({"mode": cfg.mode, "env": cfg.env, "preset": cfg.preset})) | {"preset": "classroom"}
     changed = {k: v for k, v in asdict(cfg).items() if v != plain[k] and k not in FILES}
     flags = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in changed.items()}
@@ -170,7 +171,7 @@ def versions():
 
 @functools.cache
 def commit():
-    """The commit of this program, with "-dirty" where a file was changed since; "unknown" outside of git."""
+    """This program's commit.  -> text, with "-dirty" where a file was changed since; "unknown" outside of git"""
     words = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
@@ -277,7 +278,7 @@ def check_arrays(arrays, like):
 
 
 def blank_state(cfg):
-    """A State that has everything, to compare types and shapes with."""
+    """What types and shapes are compared with.  -> State that has everything"""
     task, rng = envs.TASKS[cfg.env], bremen.streams(cfg.seed)
     norm, wide = (nets.Normalizer(np.zeros(n), np.zeros(n)) for n in (task.obs_dim, task.obs_dim + task.act_dim))
     phi = np.zeros((cfg.members, nets.n_params(bremen.model_sizes(cfg))), np.float32)
@@ -325,7 +326,7 @@ def new_run(folder, cfg):
 
 
 def way_on(folder):
-    """What to do with a run that stopped early."""
+    """What to do with a run that stopped early.  -> text"""
     if (folder / "config.json").exists():
         if json.loads((folder / "config.json").read_text())["mode"] == "online":
             return f"mode online keeps no checkpoint: remove {folder} or choose another --exp_name to begin again"
@@ -393,7 +394,7 @@ def say(text=""):
 
 
 def default_dataset(cfg, opts):
-    """Where the dataset of these settings is kept."""
+    """Where the dataset of these settings is kept.  -> Path"""
     if cfg.noise != "random" and "policy" in opts:  # never to be mistaken for the shipped policy's
         raise UsageError("--policy makes a dataset of its own: --mode collect --out FILE, then --data FILE")
     return Path(cfg.data_dir) / cfg.env / f"{cfg.noise}_{cfg.n_train}_seed{cfg.seed}.npz"
@@ -497,7 +498,7 @@ def run_online(cfg, opts):
 
 
 def timed_parts(progress):
-    """The parts of Algorithm 2, with a clock on each."""
+    """The parts of Algorithm 2, with a clock on each.  -> {name: function}"""
     parts = {"fit": bremen.fit_dynamics, "clone": bremen.clone_behavior, "imagine": bremen.imagine_paths}
     return {name: progress.timed(name)(f) for name, f in (parts | {"improve": trpo.improve}).items()}
 
@@ -568,7 +569,7 @@ def deployed(cfg, folder, batch, history):
 
 
 def iteration_row(cfg, folder, state, records, history, progress, starts):
-    """A row of progress.csv: the policy's return in the simulator and in the ensemble, means of `records`, timings."""
+    """A row of progress.csv: return in the simulator and in the ensemble, means of `records`, timings.  -> dict"""
     rows = history["rows"]
     row = {"iteration": len(rows), "deployment": state.deployments, "updates": state.updates}
     if cfg.mode == "online":
@@ -636,12 +637,12 @@ def summary(returns):
 
 
 def returns_text(mean, std, episodes):
-    """Mean and standard deviation of the returns of so many episodes, to be read."""
+    """Mean and standard deviation of the returns of so many episodes, to be read.  -> text"""
     return f"{mean:,.0f} ± {std:,.0f} over {episodes} episodes" if episodes else "unknown (no complete episode)"
 
 
 def row_text(cfg, row):
-    """One line about an iteration."""
+    """One line about an iteration.  -> text"""
     if cfg.mode == "online":
         ended = f"{row['sampled_return']:8,.0f}" if "sampled_return" in row else "(no episode has ended)"
         return f"{row['real_steps']:10,} steps: return {ended}, KL {row['kl']:.1e}"
@@ -678,7 +679,8 @@ def closing_table(cfg, history, folder):
 def run_collect(cfg, opts):
     """--mode collect: write a dataset, or describe one."""
     if "describe" in opts:
-        return describe(Path(opts["describe"]), opts)
+        describe(Path(opts["describe"]), opts)
+        return
     path = Path(opts["out"]) if "out" in opts else default_dataset(cfg, opts)
     if path.exists():
         raise UsageError(f"{path} exists: name another file with --out")
@@ -810,7 +812,7 @@ def read_run(folder):
 
 
 def figure(**options):
-    """A matplotlib figure in the project's style; without pyplot, it needs neither a screen nor to be closed."""
+    """A figure in the project's style; without pyplot, it needs no screen and need not be closed.  -> Figure"""
     import matplotlib
     from matplotlib.figure import Figure
 

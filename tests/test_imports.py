@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,55 @@ def test_importing_bremen_needs_no_display():
     loaded = set(done.stdout.split())
     assert "nets" in loaded  # the list is not empty
     assert not loaded & {"matplotlib", "glfw"}
+
+
+# --- docstrings and sizes --------------------------------------------------------------------------------------------
+
+
+def own_nodes(function):
+    """The nodes of a function, without those of functions inside it."""
+    left = list(function.body)
+    while left:
+        node = left.pop()
+        yield node
+        left += [] if isinstance(node, (ast.FunctionDef, ast.Lambda)) else ast.iter_child_nodes(node)
+
+
+def public(tree):
+    """The public functions of a module, and of its classes."""
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+    return [f for body in bodies for f in body if isinstance(f, ast.FunctionDef) and not f.name.startswith("_")]
+
+
+def silent(source):
+    """Public functions without a docstring, or whose docstring does not say what they return or yield."""
+    for f in public(ast.parse(source)):
+        text, nodes = ast.get_docstring(f) or "", list(own_nodes(f))
+        returns = any(isinstance(node, ast.Return) and node.value is not None for node in nodes)
+        yields = any(isinstance(node, ast.Yield) for node in nodes)
+        if not text or (returns and "->" not in text) or (yields and not re.search("[Yy]ields|Generator|clock", text)):
+            yield f.name
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_public_functions_say_what_they_return(module):
+    assert list(silent((ROOT / f"{module}.py").read_text())) == []
+
+
+def test_a_silent_function_is_found():
+    source = (
+        'def f(x):\n    """Twice x."""\n    return 2 * x\n\n\ndef g():\n    pass\n\n\ndef h():\n    """Nothing."""\n'
+    )
+    assert list(silent(source)) == ["f", "g"]
+
+
+def test_functions_are_short():
+    lines = [
+        f.end_lineno - f.lineno + 1
+        for module in ALLOWED
+        for f in public(ast.parse((ROOT / f"{module}.py").read_text()))
+    ]
+    assert max(lines) <= 46 and sorted(lines)[len(lines) // 2] <= 15
 
 
 EDITS = {  # a function below a cached kernel, how a student might edit it, and what shows that
