@@ -319,6 +319,16 @@ def advantages(critic, paths, norm, cfg):
     return obs, time, adv, adv + val, val
 
 
+def rows_of(theta, obs, act, adv, net):
+    """What `step` needs of each row, with standardised advantages.
+
+    obs (N, S) normalised, act (..., A), adv (N,), unit of reward -> Rows
+    """
+    adv = ((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
+    mu = nets.mlp_rows(theta, obs, *net)
+    return Rows(obs, act.reshape(mu.shape), adv, mu, nets.split(theta, net[0])[1])
+
+
 def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
     """Fit the value function to logged `paths` before the first update: `sweeps` times to its own lambda-returns.
 
@@ -337,9 +347,6 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
     theta (P,), critic -> theta (P,), critic, info; FloatingPointError when the advantages are not finite
     """
     obs, time, adv, target, val = advantages(critic, paths, norm, cfg)
-    adv = ((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
-    mu = nets.mlp_rows(theta, obs, *net)
-    rows = Rows(obs, paths.act.reshape(mu.shape), adv, mu, nets.split(theta, net[0])[1])
-    theta, info = step(theta, rows, net, cfg, rng)
+    theta, info = step(theta, rows_of(theta, obs, paths.act, adv, net), net, cfg, rng)
     info["explained_variance"] = explained_variance(val, target)
     return theta, fit_value(critic, obs, time, target, cfg, rng), info

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import report as tables
+import step_signal
 import sweep
 from PIL import Image
 
@@ -199,6 +200,36 @@ def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
     (tmp_path / "early/progress.csv").write_text("".join(lines[:-1]))
     done = report(tmp_path / "early")
     assert done.returncode == 2 and "not finished" in done.stderr
+
+
+# --- how much of a step is signal ------------------------------------------------------------------------------------
+
+
+def test_signal_of_a_step(finished, tmp_path, monkeypatch, capsys):
+    """A line per choice, a picture; and rows judged by themselves keep the whole promise."""
+    monkeypatch.chdir(finished.parent.parent)
+    monkeypatch.setattr(step_signal, "JUDGES", 2000)
+    words = "--imagined_steps 100 400 --lam 0.9 --repeats 2 --out".split()
+    assert step_signal.main([str(finished / "offline/bremen/bremen3"), *words, str(tmp_path / "s.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[2].strip() for line in lines if line.startswith("| 0.9")] == ["100", "400"]
+    with Image.open(tmp_path / "s.png") as image:
+        assert image.format == "PNG"
+    cfg, s, data = step_signal.read(finished / "offline/bremen/bremen3")
+    rows, std = step_signal.imagined_rows(s, data.obs, cfg, np.random.default_rng(0))
+    monkeypatch.setattr(step_signal, "imagined_rows", lambda *given: (rows, std))
+    own, fresh = step_signal.gains(s, data.obs, cfg, rows, std, 2, np.random.default_rng(0))
+    assert own.min() > 0
+    np.testing.assert_allclose(fresh, own, rtol=1e-3)
+
+
+def test_signal_of_what_is_no_offline_run_is_refused(finished, tmp_path, capsys):
+    for folder in finished / "recursive/bremen/bremen3", tmp_path:
+        assert step_signal.main([str(folder)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+# --- sweeps ----------------------------------------------------------------------------------------------------------
 
 
 def sweep_runs(*words):
