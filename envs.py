@@ -434,7 +434,8 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
     oldest, whole, lengths = 0, 0, {}  # the oldest running episode, rows of all before it, those of others that ended
     started, ended, ended_rows = np.zeros((3, len(acts)))  # episodes of each way to act
 
-    def next_way():  # running episodes count as much as ended ones of their way took on average
+    def next_way():
+        """How the next episode acts; running ones count as much as ended ones of their way took.  -> index of acts"""
         rows = started * np.where(ended > 0, ended_rows / np.maximum(ended, 1), task.max_steps)
         k = np.argmax(shares * rows.sum() - rows)
         started[k] += 1
@@ -463,8 +464,7 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
             part, columns = sorted_until(columns, oldest)
             given += len(part.rew)
             yield part
-    batch, _ = sorted_until(columns, np.inf)
-    batch = Batch(*(column[: n - given] for column in batch))
+    batch = Batch(*(column[: n - given] for column in sorted_until(columns, np.inf)[0]))
     batch.truncated[-1] |= not batch.terminated[-1]
     yield batch
 

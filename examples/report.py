@@ -21,6 +21,7 @@ examples/behavior/), resampled within each environment.
 import argparse
 import csv
 import json
+import math
 import sys
 from functools import cache
 from pathlib import Path
@@ -250,9 +251,14 @@ def outcomes(experiments):
     return found
 
 
+def methods_of(found):
+    """All methods of `outcomes`, each once.  -> list"""
+    return list(dict.fromkeys(method for cells in found.values() for method in cells))
+
+
 def comparison(found):
     """The methods side by side; the bottom row where all datasets have the method, and more than one environment."""
-    methods = list(dict.fromkeys(method for cells in found.values() for method in cells))
+    methods = methods_of(found)
     print(f"### Side by side\n\n| | {' | '.join(methods)} |\n|---|{'---|' * len(methods)}")
     for name, cells in found.items():
         texts = (interval_text(interquartile_mean(cells[m])) if m in cells else "" for m in methods)
@@ -302,6 +308,12 @@ def curve(r):
     return np.array(columns, float).T
 
 
+def legend_below(fig, axes, columns):
+    """One legend for all axes, whichever of them show a line."""
+    lines = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels())}
+    fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=columns, frameon=False)
+
+
 def figure(experiments, path):
     """Return against deployments (above) and transitions (below), a column per environment; mean and single seeds."""
     names = [name for name in bremen.CHOICES["env"] if any(runs[0].config["env"] == name for runs in experiments)]
@@ -321,8 +333,7 @@ def figure(experiments, path):
         column[0].set(title=name, xscale="log", xlabel="deployments")
         column[1].set(xscale="log", xlabel="real transitions for training")
     fig.supylabel("return per episode")
-    lines = {label: line for ax in axes[0] for line, label in zip(*ax.get_legend_handles_labels())}
-    fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, frameon=False)
+    legend_below(fig, axes[0], 4)
     run.save_figure(fig, Path(path))
 
 
@@ -333,30 +344,31 @@ def palette(methods):
 
 def plot_beside(experiments, path):
     """Last returns by dataset and method, a panel per environment: interquartile mean, its interval, a dot per seed."""
-    panels = {}
-    for name, cells in outcomes(experiments).items():
+    found, panels = outcomes(experiments), {}
+    for name, cells in found.items():
         env, data = name.split(", ", 1)
         panels.setdefault(env, {})[data] = cells
-    methods = list(dict.fromkeys(m for panel in panels.values() for cells in panel.values() for m in cells))
-    colors, columns = palette(methods), min(3, len(panels))
-    fig = run.figure(figsize=(1 + 4.5 * columns, 4.2 * -(-len(panels) // columns)))
-    grid = fig.subplots(-(-len(panels) // columns), columns, squeeze=False).ravel()
+    methods, columns = methods_of(found), min(3, len(panels))
+    colors, rows = palette(methods), math.ceil(len(panels) / columns)
+    fig = run.figure(figsize=(1 + 4.5 * columns, 4.2 * rows))
+    grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax, (env, panel) in zip(grid, panels.items()):
         ax.axhline(scale(env)[1], color="C4", ls=":", label="behaviour policy")
         for i, method in enumerate(methods):
-            found = [(x, cells[method]) for x, cells in enumerate(panel.values()) if method in cells]
-            place = np.array([x for x, _ in found]) + 0.7 * ((i + 0.5) / len(methods) - 0.5)
-            middle, low, high = np.array([interquartile_mean(returns) for _, returns in found]).T
+            shown = [(x, cells[method]) for x, cells in enumerate(panel.values()) if method in cells]
+            if not shown:
+                continue
+            place = np.array([x for x, _ in shown]) + 0.7 * ((i + 0.5) / len(methods) - 0.5)
+            middle, low, high = np.array([interquartile_mean(returns) for _, returns in shown]).T
             error = np.nan_to_num(np.maximum([middle - low, high - middle], 0))  # rounding makes zeros negative
             ax.errorbar(place, middle, error, color=colors[method], fmt="s", ms=6, capsize=3, label=method)
-            for x, (_, returns) in zip(place, found):
+            for x, (_, returns) in zip(place, shown):
                 ax.plot(np.full(len(returns), x), returns, ".", color=colors[method], alpha=0.5)
         ax.set(title=env, ylabel="return per episode", xticks=range(len(panel)))
         ax.set_xticklabels(panel, rotation=30, ha="right")
     for ax in grid[len(panels) :]:
         ax.set_visible(False)
-    handles, names = grid[0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside lower center", ncols=2 * columns, frameon=False)
+    legend_below(fig, grid, 2 * columns)
     run.save_figure(fig, Path(path))
 
 

@@ -39,7 +39,7 @@ def read(folder):
     s, history = run.load_checkpoint(folder / "checkpoint.npz", cfg)
     if cfg.mode != "offline" or s.critic is None:
         raise run.UsageError(f"{folder}: not an offline run that has a policy")
-    data, _ = envs.load_dataset(cfg.data or history["data"]["file"], envs.TASKS[cfg.env])
+    data, _ = envs.load_dataset(history["data"]["file"], envs.TASKS[cfg.env])
     return cfg, s, envs.Batch(*(column[: cfg.n_train] for column in data))
 
 
@@ -52,13 +52,13 @@ def imagined_rows(s, starts, cfg, rng):
 
 def gains(s, starts, cfg, judges, unit, repeats, rng):
     """Gains of the surrogate by `repeats` steps, on their own rows and on `judges`.  -> (repeats,), (repeats,)"""
-    net, own, fresh = bremen.policy_net(cfg), [], []
+    net, own, fresh, before = bremen.policy_net(cfg), [], [], np.mean(judges.adv, dtype=np.float64)
     for _ in range(repeats):
         rows, std = imagined_rows(s, starts, cfg, rng)
         theta, info = trpo.step(s.theta, rows, net, cfg, rng)
         value = nets.parallel(lambda c, t=theta: float(trpo.surrogate(t, c, net)), judges.chunks())
         own.append(std * info["surrogate_gain"])
-        fresh.append(unit * (sum(value) / len(judges.adv) - np.mean(judges.adv, dtype=np.float64)))
+        fresh.append(unit * (sum(value) / len(judges.adv) - before))
     return np.array(own), np.array(fresh)
 
 

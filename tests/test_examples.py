@@ -139,6 +139,15 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
         assert report(finished / "recursive", flag, picture).returncode == 2
 
 
+def test_a_picture_side_by_side_where_an_environment_lacks_a_method(tmp_path, monkeypatch):
+    returns = np.array([1.0, 2.0, 4.0])
+    cells = {"hopper, 10 pure": {"BREMEN": returns}, "pendulum, 10 pure": {"BREMEN": -returns, "iql": -2 * returns}}
+    monkeypatch.setattr(tables, "outcomes", lambda experiments: cells)
+    tables.plot_beside([], tmp_path / "beside.png")
+    with Image.open(tmp_path / "beside.png") as image:
+        assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+
+
 def test_rows_of_other_programs_join_the_table(finished, tmp_path):
     """A run as compare_d3rlpy.py leaves it, on the same data: a column more, beside BREMEN's."""
     for seed in (3, 4):
