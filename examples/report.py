@@ -364,7 +364,7 @@ def plot_beside(experiments, path):
             ax.errorbar(place, middle, error, color=colors[method], fmt="s", ms=6, capsize=3, label=method)
             for x, (_, returns) in zip(place, shown):
                 ax.plot(np.full(len(returns), x), returns, ".", color=colors[method], alpha=0.5)
-        ax.set(title=env, ylabel="return per episode", xticks=range(len(panel)))
+        ax.set(title=env, ylabel="return per episode", xticks=range(len(panel)), xlim=(-0.5, len(panel) - 0.5))
         ax.set_xticklabels(panel, rotation=30, ha="right")
     for ax in grid[len(panels) :]:
         ax.set_visible(False)

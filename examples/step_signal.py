@@ -100,7 +100,10 @@ def draw(path, shares, opts, title):
     ax = fig.subplots()
     for lam, line in zip(opts.lam, shares):
         ax.plot(opts.imagined_steps, line, "o-", label=f"lambda {lam}")
-    ax.set(xscale="log", xlabel="imagined steps per update", ylabel="kept share of the gain", title=title, ylim=(0, 1))
+    ax.set(xscale="log", xlabel="imagined steps per update", ylabel="kept share of the gain", title=title)
+    ax.set_ylim(min(0, shares.min()), 1)
+    ax.set_xticks(opts.imagined_steps, [f"{n:,}" for n in opts.imagined_steps])
+    ax.minorticks_off()
     ax.legend(frameon=False)
     run.save_figure(fig, path)
 
