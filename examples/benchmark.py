@@ -38,6 +38,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -107,6 +108,7 @@ PLAIN = {
     "_add_bias": lambda h, b, relu: np.maximum(h + b, 0) if relu else h + b,
     "_relu_gate": lambda g, h: g * (h > 0),
     "parallel": lambda f, *columns: list(map(f, *columns)),
+    "race": lambda generators: ((i, item) for i, items in enumerate(generators) for item in items),
     "workers": lambda: 1,
     "CHUNK": sys.maxsize,
 }
@@ -247,24 +249,29 @@ def update_case(share, opts, stack):
     return Case(what, "s", 1, work, lambda out: count(out[1]["backtracks"] + 1), peers)
 
 
-def fit_work(cfg, n, held):
-    """Training rows, and the function of no arguments that gives each model an epoch on n of them."""
+def fit_work(cfg, n, held, epochs=1):
+    """Training rows, and the function of no arguments that gives each model so many epochs on n of them."""
     data = transitions(n + held)
     x, delta = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
     x, y = nets.Normalizer.fit(x)(x), nets.Normalizer.fit(delta)(delta)
     rngs = map(np.random.default_rng, range(cfg.members))
     members = [bremen.fit_member(x[held:], y[held:], x[:held], y[:held], cfg, rng) for rng in rngs]
-    return (x[held:], y[held:], cfg), lambda: nets.parallel(next, members)
+    work = lambda: sorted(nets.race([islice(member, epochs) for member in members]), key=lambda pair: pair[0])
+    return (x[held:], y[held:], cfg), work
 
 
 def fit_case(width, batch, rows, opts, stack):
-    """An epoch of all models by bremen.fit_member; they go on from epoch to epoch."""
+    """Epochs of all models by bremen.fit_member; they go on from call to call.
+
+    Two at a time: bremen.fit_dynamics, too, lets no worker wait at the end of an odd number of members.
+    """
     cfg, n, held = config(opts, width, model_batch=batch), pick(opts, rows, 40), pick(opts, 1000, 8)
-    sizes, (given, work) = bremen.model_sizes(cfg), fit_work(cfg, n, held)
-    flops = cfg.members * (n * (forward(sizes) + derivative(sizes)) + held * forward(sizes))  # held: validation
+    sizes, epochs = bremen.model_sizes(cfg), 2
+    given, work = fit_work(cfg, n, held, epochs)
+    flops = epochs * cfg.members * (n * (forward(sizes) + derivative(sizes)) + held * forward(sizes))  # validation
     what = f"fit of {cfg.members} models {wide(cfg.model_hidden)}, batch {cfg.model_batch}, {n:,} rows"
     peers = invite(opts, {"PyTorch": lambda: torch_fits(*given)})
-    return Case(what, "rows·members", n * cfg.members, work, lambda out: flops, peers)
+    return Case(what, "rows·members", epochs * n * cfg.members, work, lambda out: flops, peers)
 
 
 def clone_case(opts, stack):
@@ -731,6 +738,8 @@ def bars(ax, records, value, label):
             ax.bar_label(bar, fmt="{:,.0f}", padding=2, fontsize=8)
     ax.set_yticks(range(len(records)), [name.replace("_", " ") for name in records])
     ax.set(xlabel=label, ylim=(len(records) - 0.5, -0.5))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.locator_params(axis="x", nbins=5)
     ax.margins(x=0.12)
     once = dict(zip(*reversed(ax.get_legend_handles_labels())))
     ax.legend(once.values(), once.keys(), frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.08), ncols=4)
