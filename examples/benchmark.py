@@ -760,6 +760,7 @@ def draw_scaling(result, path):
     rates, scale = result["scaling"]["runs_per_hour"], result["scaling"]
     last.bar_label(last.bar(list(rates), list(rates.values()), 0.6), fmt="{:,.0f}")
     memory = f"{scale['memory_rows']:,} transitions: {scale['memory_mb']:,.0f} MB at most"
+    last.margins(y=0.15)
     last.set(ylabel="runs per hour", xlabel=f"{scale['runs']} runs of one thread each")
     last.set_title(memory, fontsize=11)
     fig.suptitle(f"threads: {result['threads']}" if result["measurement"] else NO_MEASUREMENT)
