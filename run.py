@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
 import bremen
@@ -167,6 +168,11 @@ def versions():
     """Versions of what decides the numbers of a run.  -> dict"""
     packages = {p: version(p) for p in ("numpy", "numba", "scipy", "gymnasium", "mujoco", "autograd")}
     return {"python": platform.python_version(), **packages}
+
+
+def blas():
+    """The kernels that BLAS chose for this processor (or for OPENBLAS_CORETYPE): they round differently.  -> text"""
+    return " ".join(sorted({lib.get("architecture", "?") for lib in threadpool_info() if lib["user_api"] == "blas"}))
 
 
 @functools.cache
@@ -614,7 +620,8 @@ def write_results(folder, cfg, state, history, events):
     names = "deployment updates real_steps real_transitions evaluation_steps real_return real_return_std".split()
     about = {"command": command(cfg)} | {k: rows[-1][k] for k in names if k in rows[-1]}
     known = {k: history[k] for k in ("data", "policy", "batches", "rows") if k in history}
-    text = json.dumps({"command": about["command"], "commit": commit(), "versions": versions(), **known}, indent=1)
+    text = {"command": about["command"], "commit": commit(), "versions": versions() | {"blas": blas()}, **known}
+    text = json.dumps(text, indent=1)
     envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
     paths = [folder / "policy.npz"]
     if cfg.keep_policies:

@@ -404,6 +404,7 @@ def test_a_run_names_its_data_and_refuses_others_when_it_goes_on(finished, datas
     known = json.loads((finished / "run.json").read_text())
     assert known["data"]["sha256"] == hashlib.sha256(dataset.read_bytes()).hexdigest()
     assert known["command"].startswith("python run.py --mode offline --env pendulum") and "numpy" in known["versions"]
+    assert known["versions"]["blas"]  # the kernels that it found for this processor
     texts = [{k: "" if v is None else str(v) for k, v in row.items()} for row in known["rows"]]
     assert texts == [{k: v for k, v in row.items() if v} for row in rows_of(finished)]
     (here / "data.npz").write_bytes(dataset.read_bytes())
