@@ -791,7 +791,7 @@ def benchmark(opts):
     for record in records.values():
         record["share_of_peak"] = record["gflops"] and record["gflops"] / peak
     notes = [f"**{NO_MEASUREMENT}**"] * opts.quick + (disturbed or ["The machine was quiet."]) + opts.notes
-    versions = run.versions() | {PEERS[peer]: run.version(PEERS[peer]) for peer in opts.peers}
+    versions = run.versions() | {"blas": run.blas()} | {PEERS[peer]: run.version(PEERS[peer]) for peer in opts.peers}
     about = {"measurement": not opts.quick, "quiet": not disturbed, "notes": notes, "command": opts.command}
     about |= {"machine": machine(), "versions": versions, "threads": opts.threads, "rounds": opts.repeats}
     about |= {"sgemm_gflops": peak, "sgemm_before": before, "sgemm_after": after}
