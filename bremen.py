@@ -557,6 +557,7 @@ def start_online(cfg):
 # --- presets and checks of Config -----------------------------------------------------------------------------------
 
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
+_FALLS = dict(model_hidden=(256, 256, 256), gamma=0.995)
 _LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
 PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and for single ones
     "smoke": {
@@ -565,8 +566,9 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
                   eval_interval_episodes=2, online_steps=16_000, online_envs=8),
     },
     "classroom": {
-        "hopper": dict(noise="eps3", model_hidden=(256, 256, 256), gamma=0.995, iterations=24),
-        "half_cheetah": _HALF, "cheetah_run": _HALF, "walker2d": _HALF, "ant": _HALF | dict(lam=0.97),
+        "hopper": _FALLS | dict(noise="eps3", iterations=24),
+        "walker2d": _HALF | _FALLS | dict(noise="gaussian3", horizon=100, iterations=28),
+        "half_cheetah": _HALF, "cheetah_run": _HALF, "ant": _HALF | dict(lam=0.97),
         "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
                          policy_hidden=(64, 64)),
     },
@@ -587,7 +589,7 @@ RECURSIVE = {  # what mode recursive changes on top of that: whatever it does no
                   model_steps=30_000, model_patience=15),
         "ant": dict(deployed_steps=200, start="initial", iterations=18, std=0.3, target_kl=0.005, model_steps=15_000),
         "hopper": _FROM_SCRATCH,
-        "walker2d": _FROM_SCRATCH | dict(start="initial", model_hidden=(256, 256, 256), target_kl=0.01, iterations=40,
+        "walker2d": _FROM_SCRATCH | dict(start="initial", horizon=250, target_kl=0.01, iterations=40,
                                          model_steps=30_000),
         "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
     },
