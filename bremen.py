@@ -568,7 +568,8 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
     "classroom": {
         "hopper": _FALLS | dict(noise="eps3", iterations=24),
         "walker2d": _HALF | _FALLS | dict(noise="gaussian3", horizon=100, iterations=28),
-        "half_cheetah": _HALF, "cheetah_run": _HALF, "ant": _HALF | dict(lam=0.97),
+        "ant": _HALF | dict(model_hidden=(256, 256, 256), lam=0.97, start="initial"),
+        "half_cheetah": _HALF, "cheetah_run": _HALF,
         "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
                          policy_hidden=(64, 64)),
     },
@@ -587,7 +588,8 @@ RECURSIVE = {  # what mode recursive changes on top of that: whatever it does no
     "classroom": {
         "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01, model_epochs=1,
                   model_steps=30_000, model_patience=15),
-        "ant": dict(deployed_steps=200, start="initial", iterations=18, std=0.3, target_kl=0.005, model_steps=15_000),
+        "ant": dict(deployed_steps=200, model_hidden=(256, 256), iterations=18, std=0.3, target_kl=0.005,
+                    model_steps=15_000),
         "hopper": _FROM_SCRATCH,
         "walker2d": _FROM_SCRATCH | dict(start="initial", horizon=250, target_kl=0.01, iterations=40,
                                          model_steps=30_000),
