@@ -937,6 +937,9 @@ def runs(opts):
     configs = [replace(base, seed=seed) for seed in seeds]
     if base.tensorboard and not importlib.util.find_spec("tensorboardX"):
         raise UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'")
+    for flag, modes in {"describe": ("collect",), "out": ("collect", "plot")}.items():
+        if flag in opts and base.mode not in modes:
+            raise UsageError(f"--{flag} {opts[flag]}: only with --mode {' or '.join(modes)}")
     if base.mode in ("offline", "recursive", "online") and "resume" not in opts:
         for cfg in configs:
             check_new(run_folder(cfg, opts))

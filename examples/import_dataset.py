@@ -355,6 +355,8 @@ def convert(kind, path, task, out, say=print):
         meta = envs.save_dataset(out, adapt(table.parts, task, notes), meta)
     except envs.DataError:
         raise
+    except ImportError as e:
+        raise envs.DataError(f"{kind} needs the extra: pip install -e '.[import]' ({e})") from e
     except Exception as e:  # damaged files fail in as many ways as there are bytes
         raise envs.DataError(f"{path}: cannot be read as {kind} ({str(e).strip() or type(e).__name__})") from e
     there, here = (table.rows, len(table.returns)), (meta["transitions"], meta["episodes"])

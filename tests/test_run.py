@@ -202,6 +202,8 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "unknown mode": (["--mode", "ofline"], "ofline"),
     "unknown preset": (["--preset", "fast"], "fast"),
     "unknown flag": (["--learning_rate", "1"], "--learning_rate"),
+    "describe without its mode": (["--describe", "a.npz"], "only with --mode collect"),
+    "out without its modes": (["--mode", "offline", "--out", "a.npz"], "only with --mode collect or plot"),
     "abbreviated flag": (["--exp", "a"], "--exp"),
     "flag with a hyphen": (["--target-kl", "1"], "did you mean --target_kl?"),
     "flag with a hyphen and its value": (["--target-kl=1"], "did you mean --target_kl?"),
