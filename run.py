@@ -262,6 +262,8 @@ def load_checkpoint(path, cfg):
         for row in history["rows"]:
             row_text(cfg, row), row["deployment"] + row["evaluation_steps"]
         _ = [np.array(model["model_curve"], float) + model["model_loss"] for model in history["models"]]
+        if not isinstance(history.get("data", {}).get("file", ""), str):
+            raise ValueError("its dataset is no file name")
         _ = [batch["transitions"] + (batch["mean"] or 0) + (batch["std"] or 0) for batch in history["batches"]]
         return state._replace(rng=rng), history
     except Exception as e:  # what stands in a damaged file, nobody knows
@@ -445,9 +447,11 @@ def find_original(cfg):
     return path
 
 
-def get_dataset(cfg, opts):
-    """The dataset of an offline run; the default one is collected when it is not there yet.  -> Batch, meta, Path"""
-    path = Path(cfg.data or find_original(cfg) or default_dataset(cfg, opts))
+def get_dataset(cfg, opts, known=""):
+    """The dataset of an offline run: `known`, where it is there, or the one that belongs to its settings; the default
+    one is collected when it is not there yet.  -> Batch, meta, Path"""
+    known = known if known and Path(known).exists() else ""
+    path = Path(cfg.data or known or find_original(cfg) or default_dataset(cfg, opts))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {path}")
         make_dataset(cfg, opts, path)
@@ -460,8 +464,10 @@ def get_dataset(cfg, opts):
 
 def run_offline(cfg, opts):
     """--mode offline: Algorithm 2 on a fixed dataset."""
-    data, meta, path = get_dataset(cfg, opts)  # first: without data no directory
-    folder, state, history = open_run(cfg, opts)
+    begun = open_run(cfg, opts) if "resume" in opts else None
+    known = begun[2].get("data", {}).get("file") if begun else None  # whatever other data came to lie beside it
+    data, meta, path = get_dataset(cfg, opts, known)  # before the rest: without data no directory
+    folder, state, history = begun or open_run(cfg, opts)
     about = {"file": str(path), "sha256": envs.sha256(path)}
     if about["sha256"] != history.setdefault("data", about)["sha256"]:
         raise UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")

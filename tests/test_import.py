@@ -222,6 +222,15 @@ def test_the_originals_folder_is_found(tmp_path, capsys, monkeypatch):
     assert run.main([*line, "--exp_name", "third"]) == 0
 
 
+def test_a_run_goes_on_with_its_own_data_although_the_originals_came_later(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = "--mode offline --env hopper --preset smoke --iterations 0 --noise eps1 --n_train 3000".split()
+    assert run.main(line) == 0
+    shutil.copytree(FOREIGN / "brac" / "Hopper" / "pure", "data/Hopper/eps1")
+    assert run.main(["--resume", "log/hopper/offline/bremen/bremen0"]) == 0
+    assert capsys.readouterr().out.count("dataset data/hopper/eps1_3000_seed0.npz") == 2
+
+
 # --- the command line -----------------------------------------------------------------------------------------------
 
 
