@@ -557,7 +557,7 @@ def start_online(cfg):
 # --- presets and checks of Config -----------------------------------------------------------------------------------
 
 _HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
-_FALLS = dict(model_hidden=(256, 256, 256), gamma=0.995)
+_DEEP = dict(model_hidden=(256, 256, 256))
 _LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
 PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and for single ones
     "smoke": {
@@ -566,10 +566,10 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
                   eval_interval_episodes=2, online_steps=16_000, online_envs=8),
     },
     "classroom": {
-        "hopper": _FALLS | dict(noise="eps3", iterations=24),
-        "walker2d": _HALF | _FALLS | dict(noise="gaussian3", horizon=100, iterations=28),
-        "ant": _HALF | dict(model_hidden=(256, 256, 256), lam=0.97, start="initial"),
-        "half_cheetah": _HALF, "cheetah_run": _HALF | dict(model_hidden=(256, 256, 256), horizon=100),
+        "hopper": _DEEP | dict(noise="eps3", gamma=0.995, iterations=24),
+        "walker2d": _HALF | _DEEP | dict(noise="gaussian3", gamma=0.995, horizon=100, iterations=28),
+        "ant": _HALF | _DEEP | dict(lam=0.97, start="initial"),
+        "half_cheetah": _HALF, "cheetah_run": _HALF | _DEEP | dict(horizon=100),
         "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
                          policy_hidden=(64, 64)),
     },

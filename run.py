@@ -170,6 +170,7 @@ def versions():
     return {"python": platform.python_version(), **packages}
 
 
+@functools.cache
 def blas():
     """The kernels that BLAS chose for this processor (or for OPENBLAS_CORETYPE): they round differently.  -> text"""
     return " ".join(sorted({lib.get("architecture", "?") for lib in threadpool_info() if lib["user_api"] == "blas"}))
@@ -262,8 +263,8 @@ def load_checkpoint(path, cfg):
         for row in history["rows"]:
             row_text(cfg, row), row["deployment"] + row["evaluation_steps"]
         _ = [np.array(model["model_curve"], float) + model["model_loss"] for model in history["models"]]
-        if not isinstance(history.get("data", {}).get("file", ""), str):
-            raise ValueError("its dataset is no file name")
+        if "data" in history:
+            Path(history["data"]["file"]), history["data"]["sha256"]
         _ = [batch["transitions"] + (batch["mean"] or 0) + (batch["std"] or 0) for batch in history["batches"]]
         return state._replace(rng=rng), history
     except Exception as e:  # what stands in a damaged file, nobody knows
@@ -450,8 +451,8 @@ def find_original(cfg):
 def get_dataset(cfg, opts, known=""):
     """The dataset of an offline run: `known`, where it is there, or the one that belongs to its settings; the default
     one is collected when it is not there yet.  -> Batch, meta, Path"""
-    known = known if known and Path(known).exists() else ""
-    path = Path(cfg.data or known or find_original(cfg) or default_dataset(cfg, opts))
+    there = known if known and Path(known).exists() else None
+    path = Path(cfg.data or there or find_original(cfg) or default_dataset(cfg, opts))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {path}")
         make_dataset(cfg, opts, path)
@@ -626,8 +627,8 @@ def write_results(folder, cfg, state, history, events):
     names = "deployment updates real_steps real_transitions evaluation_steps real_return real_return_std".split()
     about = {"command": command(cfg)} | {k: rows[-1][k] for k in names if k in rows[-1]}
     known = {k: history[k] for k in ("data", "policy", "batches", "rows") if k in history}
-    text = {"command": about["command"], "commit": commit(), "versions": versions() | {"blas": blas()}, **known}
-    text = json.dumps(text, indent=1)
+    made_by = {"command": about["command"], "commit": commit(), "versions": versions() | {"blas": blas()}}
+    text = json.dumps(made_by | known, indent=1)
     envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
     paths = [folder / "policy.npz"]
     if cfg.keep_policies:
