@@ -424,57 +424,58 @@ def collect(task, acts, n, rng, **options):
 def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None):
     """n transitions of whole episodes (the last one cut, marked truncated).  acts: as `behavior` returns them
 
-    Each episode is acted in one way; the next to begin takes the way that is furthest behind its share.  Episodes are
-    kept in the order in which they *started*: keeping them as they finish would prefer short ones.  `report` is
-    called with the number of rows so far.  Generator of Batches, n rows together: memory does not grow with n
+    Each episode is acted in one way, and the next to begin takes the way that is furthest behind its share of the rows
+    collected.  Whole episodes go to the file, of each way in the order in which they *started* (as they finish would
+    prefer short ones), and from the way furthest behind its share of the file: any first part is like the whole.
+    `report` is called with the number of rows so far.  Generator of Batches, n rows together: memory stays flat
     """
     env, shares = TaskVectorEnv(task, num_envs, threads), np.array([share for share, _ in acts])
     obs, _ = env.reset(seed=[int(s) for s in rng.integers(2**31, size=num_envs)])
-    episode, age, columns, kept, given, t = np.arange(num_envs), np.zeros(num_envs, int), [], 0, 0, 0
-    oldest, whole, lengths = 0, 0, {}  # the oldest running episode, rows of all before it, those of others that ended
-    started, ended, ended_rows = np.zeros((3, len(acts)))  # episodes of each way to act
+    way, collected, placed = np.zeros(num_envs, int), np.zeros(len(acts)), np.zeros(len(acts))  # the last two in rows
 
-    def next_way():
-        """How the next episode acts; running ones count as much as ended ones of their way took.  -> index of acts"""
-        rows = started * np.where(ended > 0, ended_rows / np.maximum(ended, 1), task.max_steps)
-        k = np.argmax(shares * rows.sum() - rows)
-        started[k] += 1
-        return k
+    def furthest_behind(rows):
+        return int(np.argmax(shares * (rows.sum() + 1) - rows))
 
-    way = np.array([next_way() for _ in range(num_envs)])
-    while kept < n:
+    for i in range(num_envs):
+        way[i] = furthest_behind(np.bincount(way[:i], minlength=len(acts)))
+    episode, age, lengths, place, columns, given, t = np.arange(num_envs), np.zeros(num_envs, int), {}, {}, [], 0, 0
+    queues = [list(episode[way == k]) for k in range(len(acts))]  # episodes without a place in the file, oldest first
+    while placed.sum() < n:
         action = np.empty((num_envs, task.act_dim), np.float32)
         for k, (_, act) in enumerate(acts):
             action[way == k] = task.clip(act(obs[way == k], rng))
         new_obs, rew, terminated, truncated, infos = env.step(action)
         next_obs = infos.get("final_obs", new_obs)
         columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
-        done, age, t, obs = terminated | truncated, age + 1, t + 1, new_obs
-        for i in np.flatnonzero(done):
-            ended[way[i]] += 1
-            ended_rows[way[i]] += age[i]
-            way[i], lengths[episode[i]] = next_way(), age[i]
-        episode[done], age[done] = episode.max() + 1 + np.arange(done.sum()), 0
-        while oldest in lengths:
-            whole, oldest = whole + lengths.pop(oldest), oldest + 1
-        if done.any() or t % 100 == 0:
-            kept = int(whole + age[episode.argmin()])  # usable: everything up to the oldest running episode
-            report(min(kept, n))
-        if t % task.max_steps == 0 and kept < n:
-            part, columns = sorted_until(columns, oldest)
-            given += len(part.rew)
+        age, t, obs = age + 1, t + 1, new_obs
+        collected += np.bincount(way, minlength=len(acts))
+        for i in np.flatnonzero(terminated | truncated):
+            lengths[episode[i]], way[i], age[i] = age[i], furthest_behind(collected), 0
+            episode[i] = episode.max() + 1
+            queues[way[i]].append(episode[i])
+        while (queue := queues[k := furthest_behind(placed)]) and queue[0] in lengths:
+            placed[k] += lengths.pop(queue[0])
+            place[queue.pop(0)] = len(place)
+        report(int(min(placed.sum(), n)))
+        if t % task.max_steps == 0 and placed.sum() < n:
+            part, columns = in_order(columns, place)
+            given, place = given + len(part.rew), {}
             yield part
-    batch = Batch(*(column[: n - given] for column in sorted_until(columns, np.inf)[0]))
+    batch = Batch(*(column[: n - given] for column in in_order(columns, place)[0]))
     batch.truncated[-1] |= not batch.terminated[-1]
     yield batch
 
 
-def sorted_until(columns, episode):
-    """Split `columns`, tuples of arrays with numbers of episodes first, at an episode.  -> Batch, the other columns"""
+def in_order(columns, place):
+    """`columns`, tuples of arrays with numbers of episodes first, in the order of `place` {episode: its place}.
+
+    -> Batch of the episodes that have a place, columns of the others
+    """
     ids, *arrays = (np.concatenate(column) for column in zip(*columns))
-    order = np.argsort(ids, kind="stable")  # columns are in the order of time, so this sorts by (episode, time)
-    cut = np.count_nonzero(ids < episode)
-    return Batch(*(a[order[:cut]] for a in arrays)), [tuple(a[order[cut:]] for a in (ids, *arrays))]
+    places = np.array([place.get(i, np.inf) for i in ids])
+    order = np.argsort(places, kind="stable")  # columns are in the order of time, so this sorts by (place, time)
+    cut = np.count_nonzero(places < np.inf)
+    return Batch(*(a[order[:cut]] for a in arrays)), [tuple(a[np.sort(order[cut:])] for a in (ids, *arrays))]
 
 
 def evaluate(task, act, episodes, rng, threads=1):

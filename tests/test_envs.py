@@ -747,17 +747,46 @@ def test_mixtures_are_40_40_20_percent_of_the_rows_in_every_prefix(noise):
         np.testing.assert_allclose(kinds_of(prefix, episode[:n]), [0.4, 0.4, 0.2], atol=0.02)
 
 
-def test_shares_count_rows_not_episodes():
-    """Hoppers that act at random fall after some 20 steps, steady ones here after 60: still a fifth of the rows."""
-    stand = lambda obs, rng: np.zeros((len(obs), 3))
-    task = TASKS["hopper"]
-    acts = envs.behavior(task, stand, "gaussian1")
-    batch = envs.collect(task, acts, 20_000, np.random.default_rng(0))
-    episode = np.cumsum(batch.episode_starts())
-    wild = np.bincount(episode, np.abs(batch.act).max(axis=1) > 0.6) / np.bincount(episode).clip(1) > 0.3
-    still = np.bincount(episode, np.all(batch.act == 0, axis=1)) / np.bincount(episode).clip(1) > 0.99
-    assert 0.17 < wild[episode].mean() < 0.23 and 0.37 < still[episode].mean() < 0.43
-    assert wild.sum() > 1.3 * still.sum() / 2, "they are short"
+def marked(act, k):
+    """The actions of `act` with the number of the way, k, as a tenth, in the first joint."""
+    return lambda obs, rng: np.column_stack([np.full(len(obs), k / 10), act(obs, rng)[:, 1:]])
+
+
+def ways_of_hoppers(noise, n, **options):
+    """The way to act of each row of a mixture.  Random hoppers fall after 20 to 50 steps, steady ones after 150."""
+    task, stand = TASKS["hopper"], lambda obs, rng: np.zeros((len(obs), 3))
+    acts = tuple((share, marked(act, k)) for k, (share, act) in enumerate(envs.behavior(task, stand, noise)))
+    batch = envs.collect(task, acts, n, np.random.default_rng(0), **options)
+    return batch, np.round(10 * batch.act[:, 0]).astype(int)
+
+
+@pytest.mark.parametrize("noise", ["eps3", "gaussian1"])
+def test_shares_count_rows_and_hold_from_the_first_episodes_on(noise):
+    """Short episodes and long ones: of the first 1,000 rows as of all, a fifth are random, in many more episodes."""
+    batch, way = ways_of_hoppers(noise, 8000)
+    for n in (1000, 2000, 8000):
+        shares = np.bincount(way[:n], minlength=3) / n
+        np.testing.assert_allclose(shares, [0.4, 0.4, 0.2], atol=100 / n + 0.005)
+    starts = np.bincount(way[batch.episode_starts()])
+    assert starts[2] > 1.3 * starts[0], "they are short"
+
+
+def test_each_way_keeps_its_episodes_in_the_order_of_their_starts():
+    """The 64 first episodes are known by their reset states, and none of them may be left out."""
+    batch, way = ways_of_hoppers("eps3", 12_000)
+    seeds = np.random.default_rng(0).integers(2**31, size=64)
+    robots, _ = envs.TaskVectorEnv(TASKS["hopper"], 64).reset(seed=[int(s) for s in seeds])
+    row_of = {obs.tobytes(): i for i, obs in enumerate(batch.obs)}
+    rows = np.array([row_of[obs.tobytes()] for obs in robots])
+    for k in range(3):
+        mine = rows[way[rows] == k]
+        assert len(mine) > 10 and np.all(np.diff(mine) > 0)
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_fewer_robots_than_ways_to_act_still_give_every_way_its_share(num_envs):
+    _, way = ways_of_hoppers("gaussian3", 6000, num_envs=num_envs)
+    np.testing.assert_allclose(np.bincount(way) / 6000, [0.4, 0.4, 0.2], atol=0.02)
 
 
 def test_noise_is_what_its_name_says():
