@@ -556,7 +556,7 @@ def start_online(cfg):
 
 # --- presets and checks of Config -----------------------------------------------------------------------------------
 
-_HALF = dict(n_train=100_000, model_epochs=24, iterations=14)
+_HALF = dict(n_train=100_000, iterations=14)
 _DEEP = dict(model_hidden=(256, 256, 256))
 _LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
 PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and for single ones
@@ -566,6 +566,7 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
                   eval_interval_episodes=2, online_steps=16_000, online_envs=8),
     },
     "classroom": {
+        "*": dict(model_steps=30_000, model_patience=15),
         "hopper": _DEEP | dict(noise="eps3", gamma=0.995, iterations=24),
         "walker2d": _HALF | _DEEP | dict(noise="gaussian3", gamma=0.995, horizon=100, iterations=28),
         "ant": _HALF | _DEEP | dict(lam=0.97, start="initial"),
@@ -586,8 +587,7 @@ _TEN_DEPLOYMENTS = dict(n_train=2_000_000, deployments=10, iterations=800)
 RECURSIVE = {  # what mode recursive changes on top of that: whatever it does not name is as in mode offline
     "smoke": {},
     "classroom": {
-        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01, model_epochs=1,
-                  model_steps=30_000, model_patience=15),
+        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01, model_epochs=1),
         "ant": dict(deployed_steps=200, model_hidden=(256, 256), iterations=18, std=0.3, target_kl=0.005,
                     model_steps=15_000),
         "cheetah_run": dict(model_hidden=(256, 256), horizon=250),
