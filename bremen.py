@@ -48,7 +48,7 @@ class Config:
     model_lr_last: float = 1e-4  # Adam's step size in the last possible epoch; geometric in between
     model_batch: int = 64  # minibatch [rows]
     model_epochs: int = 14  # at most so many passes over the data
-    model_steps: int = 0  # raises model_epochs until they hold so many minibatches: few rows need more passes
+    model_steps: int = 0  # raises model_epochs until they hold so many minibatches; 0 where only those are given
     model_patience: int = 5  # stop after so many epochs without a better validation loss
     validation: float = 0.15  # share of the rows held out, drawn at random
     # behaviour cloning and policy
@@ -620,6 +620,8 @@ def preset(cfg):
 
 def configured(**given):
     """The numbers of a preset, but for those that are `given`: configured(env="ant", seed=1).  -> Config"""
+    if "model_epochs" in given:  # epochs that are asked for are not raised by a preset
+        given = {"model_steps": 0} | given
     first = Config(**{k: given[k] for k in ("mode", "env", "preset") if k in given})
     return replace(first, **preset(first) | given)
 

@@ -116,6 +116,11 @@ def test_an_environment_overrides_its_preset_and_mode_online_both():
     assert online["learn_std"] and "learn_std" not in small
 
 
+def test_epochs_that_are_asked_for_are_not_raised_by_the_preset():
+    steps = lambda **given: bremen.configured(env="pendulum", **given).model_steps
+    assert (steps(), steps(model_epochs=2), steps(model_epochs=2, model_steps=7)) == (30_000, 0, 7)
+
+
 def test_a_draw_from_one_stream_leaves_the_others_unmoved():
     drawn, fresh = bremen.streams(3), bremen.streams(3)
     drawn["evaluate"].random(1000)
