@@ -1,10 +1,12 @@
 """What stands in examples/: behaviour policies that say where they come from, and the table of results."""
 
 import csv
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import report as tables
 import step_signal
 import sweep
+from conftest import draw_nothing
 from PIL import Image
 
 import envs
@@ -63,6 +66,7 @@ def finished(tmp_path_factory):
     """A folder with small runs of the pendulum: two seeds offline, two seeds recursive, one online.  -> Path"""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
         patch.chdir(folder)
         small = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --online_steps 4000"
         for words in ("--iterations 1 --random_seeds 3 4", "--mode recursive --random_seeds 3 4", "--mode online"):
@@ -72,8 +76,9 @@ def finished(tmp_path_factory):
 
 def report(*words):
     """What examples/report.py prints."""
-    program = [sys.executable, str(ROOT / "examples" / "report.py"), *map(str, words)]
-    return subprocess.run(program, capture_output=True, text=True, check=False)
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        returncode = tables.main(list(map(str, words)))
+    return subprocess.CompletedProcess(words, returncode, out.getvalue(), err.getvalue())
 
 
 def last_row(folder):
@@ -113,6 +118,7 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
     """Two methods, one environment: a table of both, a picture, and a CSV with what each run came from."""
     words = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --online_steps 4000".split()
     with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
         patch.chdir(finished.parent.parent)
         assert run.main([*words, "--no-bc_init", "--exp_name", "none", "--random_seeds", "3", "4"]) == 0
     picture, beside, rows = (tmp_path / name for name in ("profile.png", "beside.png", "rows.csv"))

@@ -510,7 +510,20 @@ def worker():
     import_dataset.limit(2_000_000)
 
 
-def fuzz(kind, n, tmp_path):
+@pytest.fixture(scope="module")
+def readers():
+    """[a pool of one process], to be replaced when a file ended it."""
+    pools = [new_reader()]
+    yield pools
+    pools[0].shutdown()
+
+
+def new_reader():
+    """-> a pool of one process, which may take 200 MB more than it has."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=worker)
+
+
+def fuzz(kind, n, tmp_path, readers):
     """n damaged files of a kind, each read in a process that may take 200 MB more.  -> read, refused, died"""
     cases, folder = [], tmp_path / "cases"
 
@@ -526,17 +539,17 @@ def fuzz(kind, n, tmp_path):
     make()
     left, read, refused, died = list(enumerate(cases)), 0, 0, 0
     while left:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=worker) as pool:
-            # without its checksums, damage to a checkpoint's index would never get as far as its reader
-            futures = [pool.submit(attempt_within_limits, *case, i % 2 == 0) for i, case in left]
-            for done, future in enumerate(futures, 1):  # noqa: B007
-                try:
-                    line = future.result(timeout=120)
-                    read, refused = read + (line is None), refused + (line is not None)
-                except BrokenProcessPool:  # in the program that is one line, too: see `isolated`
-                    died += 1
-                    break
-            left = left[done:]
+        # without its checksums, damage to a checkpoint's index would never get as far as its reader
+        futures = [readers[0].submit(attempt_within_limits, *case, i % 2 == 0) for i, case in left]
+        for done, future in enumerate(futures, 1):  # noqa: B007
+            try:
+                line = future.result(timeout=120)
+                read, refused = read + (line is None), refused + (line is not None)
+            except BrokenProcessPool:  # in the program that is one line, too: see `isolated`
+                died += 1
+                readers[0] = new_reader()
+                break
+        left = left[done:]
     assert read + refused + died == len(cases)
     return read, refused, died
 
@@ -576,8 +589,8 @@ def test_a_checkpoint_without_one_of_its_arrays_is_refused(tmp_path):
 
 @compiled
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_files_are_read_right_or_refused_in_one_line(kind, tmp_path):
-    read, refused, died = fuzz(kind, 100, tmp_path)
+def test_damaged_files_are_read_right_or_refused_in_one_line(kind, tmp_path, readers):
+    read, refused, died = fuzz(kind, 100, tmp_path, readers)
     print(f"{kind}: {read} read, {refused} refused, {died} ended their process")
     assert refused > 30 and (died == 0 or kind in ("d4rl", "minari"))
 
@@ -585,7 +598,7 @@ def test_damaged_files_are_read_right_or_refused_in_one_line(kind, tmp_path):
 @compiled
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_thousand_damaged_files_of_each_kind(kind, tmp_path):
-    read, refused, died = fuzz(kind, 1000, tmp_path)
+def test_a_thousand_damaged_files_of_each_kind(kind, tmp_path, readers):
+    read, refused, died = fuzz(kind, 1000, tmp_path, readers)
     print(f"{kind}: {read} read, {refused} refused, {died} ended their process")
     assert read + refused + died >= 1000 and refused > 300 and (died == 0 or kind in ("d4rl", "minari"))

@@ -77,13 +77,6 @@ def dataset(reference):
 
 
 @pytest.fixture
-def no_pictures(monkeypatch):
-    """Drawing is two thirds of the time."""
-    empty = lambda self, file, **options: None if hasattr(file, "write") else Path(file).touch()
-    monkeypatch.setattr(Figure, "savefig", empty)
-
-
-@pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
