@@ -807,7 +807,7 @@ def plot_runs(folders, path):
             ax.fill_between(x, ys.mean(axis=0) - half, ys.mean(axis=0) + half, color=line.get_color(), alpha=0.2, lw=0)
     x_names = " / ".join(dict.fromkeys(x_name for _, x_name in groups))
     ax.set(xlabel=x_names, ylabel="return per episode" + (" (mean, 95 % CI)" if len(folders) > len(groups) else ""))
-    ax.legend(frameon=False)
+    ax.legend(edgecolor="none", framealpha=0.85)
     save_figure(fig, path)
 
 
@@ -857,7 +857,7 @@ def plot_run(path, cfg, history):
     plot_levels(ax, cfg, history)
     ax.set(xlabel="TRPO updates", ylabel="return per episode (mean ± std)")
     ax.set_title(f"BREMEN {cfg.mode}: {cfg.env}, seed {cfg.seed}")
-    ax.legend(frameon=False)
+    ax.legend(edgecolor="none", framealpha=0.85)
     for i, model in enumerate(history["models"]):
         curve, color = np.array(model["model_curve"]), f"C{i}" if cfg.mode == "recursive" else None
         lines = models.plot(range(1, len(curve) + 1), curve, lw=1.2, color=color)
@@ -865,6 +865,7 @@ def plot_run(path, cfg, history):
     if cfg.mode == "recursive":
         models.legend(frameon=False, fontsize=8, ncols=2)
     models.set(xlabel="epoch", ylabel="validation loss", yscale="log", title=f"the {cfg.members} dynamics models")
+    models.xaxis.get_major_locator().set_params(integer=True)
     steps.plot(x, kl, color="C3", marker="o", ms=3)
     steps.axhline(cfg.target_kl, color="0.35", ls=":", label="trust region")
     steps.set(xlabel="TRPO updates", ylabel="KL [nats]", title="size of one update", ylim=(0, 1.15 * cfg.target_kl))
