@@ -898,6 +898,7 @@ def plot_dataset(path, name, data, returns):
     hist, *axes = (fig.add_subplot(cell) for cell in grid)
     hist.hist(returns, bins=50)
     hist.set(xlabel="return per episode", ylabel="episodes", title=name)
+    hist.yaxis.get_major_locator().set_params(integer=True)
     for ax, x, title in zip(axes, (data.obs, data.act), ("observations", "actions")):
         names = ("whislo", "q1", "med", "q3", "whishi")
         marks = [dict(zip(names, map(float, column))) for column in np.percentile(x, (0, 5, 50, 95, 100), axis=0).T]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import repeat
 import report as tables
 import step_signal
 import sweep
@@ -178,6 +179,27 @@ def test_rows_of_other_programs_join_the_table(finished, tmp_path):
     assert [(row["last_return"], row["commit"], row["versions"]) for row in rows] == [
         ("-300.0", "abc", "d3rlpy=1"), ("-400.0", "abc", "d3rlpy=1")
     ]  # fmt: skip
+
+
+def test_a_row_is_made_again_and_compared(tmp_path, monkeypatch, capsys):
+    """Equal to the last digit, or it is said what is other; what is no such CSV is refused in one line."""
+    with monkeypatch.context() as patch:
+        draw_nothing(patch)
+        patch.chdir(tmp_path)
+        small = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --model_hidden 8 8"
+        assert run.main([*small.split(), "--noise", "random", "--threads", "1"]) == 0
+    rows, again = tmp_path / "rows.csv", [str(tmp_path / "again"), "--rows", "1"]
+    assert report(tmp_path / "log", "--csv", rows).returncode == 0
+    assert repeat.main([str(rows), *again]) == 0
+    assert capsys.readouterr().out.endswith("1 of 1 rows repeat\n")
+    with open(rows, newline="") as f:
+        (row,) = csv.DictReader(f)
+    run.write_csv(rows, [row | {"last_return": row["last_return"] + "1", "versions": "numpy=1"}])
+    assert repeat.main([str(rows), *again]) == 1
+    said = capsys.readouterr().out
+    assert "other last_return\n" in said and "it was numpy=1" in said
+    for words in ([str(rows), *again[:1], "--rows", "2"], [str(tmp_path), *again], [str(ROOT / "run.py"), *again]):
+        assert repeat.main(words) == 2 and capsys.readouterr().err.count("\n") == 1
 
 
 # What the rliable package (1.2.0, its authors' own) says about these scores, five runs of four tasks: interquartile

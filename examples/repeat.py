@@ -1,0 +1,79 @@
+"""Do rows repeat?  `python examples/repeat.py examples/results/strategies/runs.csv DIR --rows 3`
+
+Rows of a sweep are drawn at random from a CSV of report.py, their runs are made again in DIR, from nothing and with one
+thread as in any sweep, and both rows are compared.  With the same versions and the same kernels of BLAS they are equal
+to the last digit; with others a run is another one.  The same line again goes on where it was interrupted.  Exit status: 0 if all rows are equal, 1 if not.
+"""
+
+import argparse
+import csv
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import report as tables
+import sweep
+from tqdm import tqdm
+
+import envs
+import run
+
+FREE = "wall_seconds", "commit", "versions", "method"  # may differ: the last is named after what else is in the CSV
+
+
+def read_rows(path):
+    """The rows of a CSV of report.py.  -> [{column: text}]; or run.UsageError"""
+    try:
+        with open(path, newline="") as f:
+            rows = list(csv.DictReader(f))
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise run.UsageError(f"{path}: cannot be read ({e})") from e
+    if not rows or not all((row.get("command") or "").startswith("python run.py ") for row in rows):
+        raise run.UsageError(f"{path}: not the runs of run.py, as `report.py --csv` writes them")
+    return rows
+
+
+def again(row, root):
+    """Make the run of a row again, in `root`.  -> its row; or run.UsageError where the run fails"""
+    line = [*shlex.split(row["command"])[2:], "--log_dir", str(root / "log"), "--data_dir", str(root / "data")]
+    opts = vars(run.parser().parse_args([*line, "--threads", "1"]))
+    folder = run.run_folder(run.read_config(opts), opts)
+    if tables.unfinished(folder) and sweep.execute([*line, "--threads", "1"], folder):
+        raise run.UsageError(f"{row['command']}: failed, see {folder}.txt")
+    tables.write_rows(root / "row.csv", [[tables.read(folder)]])
+    return read_rows(root / "row.csv")[0]
+
+
+def main(argv=None):
+    """Run the command line.  -> exit status"""
+    p = run.Parser(prog="repeat.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("csv", metavar="CSV")
+    p.add_argument("dir", type=Path, metavar="DIR")
+    p.add_argument("--rows", type=int, default=3, metavar="N", help="how many to draw (3)")
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (0)")
+    try:
+        opts = p.parse_args(argv)
+        rows = read_rows(opts.csv)
+        if not 1 <= opts.rows <= len(rows):
+            raise run.UsageError(f"--rows {opts.rows}: {opts.csv} has {len(rows)}")
+        drawn, equal = np.random.default_rng(opts.seed).choice(len(rows), opts.rows, replace=False), 0
+        for i in tqdm(drawn, unit="run", desc="repeat"):
+            was, now = rows[i], again(rows[i], opts.dir / f"row{i + 1}")
+            other = [k for k in now if k not in FREE and now[k] != was.get(k)]
+            equal += not other
+            tqdm.write(f"row {i + 1}, {was['command']}: {'equal' if not other else 'other ' + ', '.join(other)}")
+            if other and now["versions"] != was["versions"]:
+                tqdm.write(f"  with {now['versions']}; it was {was['versions']}")
+        print(f"{equal} of {len(drawn)} rows repeat")
+        return 0 if equal == len(drawn) else 1
+    except (run.UsageError, envs.DataError, OSError) as e:
+        print("repeat.py:", *str(e).split(), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("repeat.py: interrupted; the same line goes on", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
