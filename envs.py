@@ -530,7 +530,7 @@ def read_npz(path):
     """
     path, arrays = Path(path), {}
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     try:
         with open(path, "rb") as f:
             if f.read(2) != b"PK" or not zipfile.is_zipfile(f):
@@ -595,7 +595,11 @@ def load_dataset(path, task=None):
     tasks = {task.name: task} if task else TASKS
     if meta.get("env") not in tuple(tasks):  # a tuple, because anything may stand in a file
         raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {', '.join(tasks)}")
-    task = tasks[meta["env"]]
+    bar, task = meta.get("policy_return", [0, 0]), tasks[meta["env"]]
+    if not isinstance(bar, list) or [type(x) in (int, float) for x in bar] != [True, True]:
+        raise DataError(f"{path}: the policy_return in its meta is not a mean and a standard deviation")
+    if not isinstance(meta.get("notes", []), list):
+        raise DataError(f"{path}: the notes in its meta are no list")
     n, S, A = arrays["rew"].size, task.obs_dim, task.act_dim
     for name, shape in zip(Batch._fields, ((n, S), (n, A), (n,), (n, S), (n,), (n,))):
         x, kind = arrays[name], "bool" if name in ("terminated", "truncated") else "float"

@@ -202,6 +202,7 @@ def load_policy(path, task):
         raise envs.DataError(f"{path}: a policy of {meta.get('env')}, not of {task.name}")
     try:
         sizes = tuple(int(n) for n in meta["sizes"])
+        meta |= {k: float(meta[k]) for k in ("return_mean", "return_std") if "return_mean" in meta}
         theta, mean, std, count = (arrays[name] for name in ("theta", "norm_mean", "norm_std", "norm_count"))
         right = (nets.n_params(sizes) + task.act_dim,), (task.obs_dim,), (task.obs_dim,), (task.obs_dim, task.act_dim)
         if (theta.shape, mean.shape, std.shape, (sizes[0], sizes[-1])) != right:
@@ -476,7 +477,10 @@ def run_offline(cfg, opts):
     if meta.get("noise") != "pure" and "policy_return" in meta:  # of the policy at the data's core: a higher bar
         history["policy"] = [float(x) for x in meta["policy_return"]]
     say(f"dataset {path}: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
-    for note in meta.get("notes", ()):
+    notes = meta.get("notes", [])
+    notes += [f"there are fewer than the {cfg.n_train:,} of --n_train"] if len(data.rew) < cfg.n_train else []
+    notes += [f"--noise {cfg.noise} changes nothing in the file of --data"] if cfg.data and "noise" in opts else []
+    for note in notes:
         say(f"note: {note}")
     progress = Progress()
     records = bremen.train_offline(cfg, data, state, **timed_parts(progress), report=progress)

@@ -75,12 +75,12 @@ def crc32c(data, crc):
 
 
 def check_crc(name, data, stored):
-    """DataError unless the CRC-32C of bytes (N,) uint8, masked as LevelDB does, is the stored one."""
+    """ValueError unless the CRC-32C of bytes (N,) uint8, masked as LevelDB does, is the stored one."""
     crc = 0
     for i in range(0, len(data), 1 << 24):
         crc = int(crc32c(np.asarray(data[i : i + (1 << 24)]), crc))
     if ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF != stored:
-        raise envs.DataError(f"{name}: damaged, its checksum is wrong")
+        raise ValueError(f"{name}: damaged, its checksum is wrong")
 
 
 def varint(data, i):
@@ -349,9 +349,9 @@ def convert(kind, path, task, out, say=print):
         meta["noise"] = name
     if kind == "brac" and name in envs.NOISE:
         notes.append("such files begin with the random actions: the first --n_train rows are not like the others")
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
         table = OPEN[kind](path)
-        out.parent.mkdir(parents=True, exist_ok=True)
         meta = envs.save_dataset(out, adapt(table.parts, task, notes), meta)
     except envs.DataError:
         raise

@@ -2,7 +2,8 @@
 
 Rows of a sweep are drawn at random from a CSV of report.py, their runs are made again in DIR, from nothing and with one
 thread as in any sweep, and both rows are compared.  With the same versions and the same kernels of BLAS they are equal
-to the last digit; with others a run is another one.  The same line again goes on where it was interrupted.  Exit status: 0 if all rows are equal, 1 if not.
+to the last digit; with others a run is another one.  The same line again goes on where it was interrupted.  Exit
+status: 0 if all rows are equal, 1 if not.
 """
 
 import argparse

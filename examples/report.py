@@ -46,19 +46,23 @@ class Run(NamedTuple):
 
     def experiment(self):
         """What it shares with its other seeds; thread counts and paths do not make another experiment.  -> text"""
-        return json.dumps({**self.config, "seed": 0, "data": "", "data_dir": "", "threads": 0}, sort_keys=True)
+        given = self.config["data"] and self.about.get("data", {}).get("sha256", self.config["data"])
+        return json.dumps({**self.config, "seed": 0, "data": given, "data_dir": "", "threads": 0}, sort_keys=True)
 
     def command(self):
         """The line that makes this run, without its seed."""
-        return run.command(run.read_config({**self.config, "seed": 0, "data": "", "threads": 0}))
+        data = f" --data {self.config['data']}" if self.config["data"] else ""
+        return run.command(run.read_config({**self.config, "seed": 0, "threads": 0})) + data
 
     def dataset(self):
         """The data of an offline run, as text."""
+        if self.config.get("data"):
+            return f"{self.config['env']}, {self.rows[0]['real_transitions']:,.0f} of {Path(self.config['data']).name}"
         return f"{self.config['env']}, {self.config['n_train']:,} {self.config['noise']}"
 
     def flags(self):
         """What its command changes in the algorithm of its preset.  -> list of texts"""
-        named = "n_train", "noise", "no-bc_init", "deployments", "preset"  # shown elsewhere
+        named = "n_train", "noise", "no-bc_init", "deployments", "preset", "data"  # shown elsewhere
         return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in named]
 
     def method(self):
@@ -276,6 +280,7 @@ def write_rows(path, experiments):
     for label, r in ((label, r) for label, runs in zip(labels(experiments), experiments) for r in runs):
         last, cells = r.rows[-1], r.numbers()
         row = {k: r.config[k] for k in ("env", "mode", "seed", "noise")} | {"method": label}
+        row |= {"noise": ""} if r.config.get("data") else {}  # as the file has it
         row |= {"transitions": last.get("real_transitions", last.get("real_steps"))}
         row |= {"last_return": list(cells.values())[-1][0] if r.config["mode"] != "offline" else last["real_return"]}
         row |= {"last_return_std": last.get("real_return_std"), "imagined_return": last.get("imagined_return")}

@@ -155,6 +155,22 @@ def test_a_picture_side_by_side_where_an_environment_lacks_a_method(tmp_path, mo
         assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
 
 
+def test_runs_on_a_file_are_named_after_it(finished, tmp_path, monkeypatch):
+    """Two files, a run each: two tables, the commands that made them, and no word of a noise nobody knows."""
+    draw_nothing(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    small = "--env pendulum --preset smoke --clone_steps 50 --iterations 1 --n_train 500".split()
+    for seed in (3, 4):
+        name = f"given{seed}.npz"
+        shutil.copy(finished.parent.parent / f"data/pendulum/pure_600_seed{seed}.npz", name)
+        assert run.main([*small, "--data", name, "--exp_name", f"of{seed}", "--seed", str(seed)]) == 0
+    done = report("log", "--csv", "rows.csv")
+    assert "| pendulum, 500 of given3.npz |" in done.stdout and "| pendulum, 500 of given4.npz |" in done.stdout
+    assert done.stdout.count("| seed |") == 2 and "--data given3.npz --random_seeds 3`" in done.stdout
+    with open("rows.csv", newline="") as f:
+        assert [(row["noise"], "--data given" in row["command"]) for row in csv.DictReader(f)] == [("", True)] * 2
+
+
 def test_rows_of_other_programs_join_the_table(finished, tmp_path):
     """A run as compare_d3rlpy.py leaves it, on the same data: a column more, beside BREMEN's."""
     for seed in (3, 4):

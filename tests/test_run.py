@@ -419,6 +419,23 @@ def test_a_large_collection_takes_little_memory(here):
     assert (here / "d.npz").stat().st_size > 9e6 and peak < 6e6
 
 
+def test_what_a_file_does_not_follow_is_said(here, dataset, no_pictures, capsys):
+    line = [*PENDULUM, "--data", dataset, "--iterations", "1", "--n_train", "100000", "--noise", "eps1"]
+    go(*line)
+    said = capsys.readouterr().out
+    assert "note: there are fewer than the 100,000 of --n_train\nnote: --noise eps1 changes nothing" in said
+
+
+def test_a_policy_whose_return_is_no_number_is_refused(here, capsys):
+    random_policy(here / "policy.npz", "pendulum")
+    whole = envs.read_npz(here / "policy.npz")
+    for odd in ({"return_mean": "high"}, {"return_mean": 1}, {"return_mean": [1], "return_std": 2}):
+        meta = json.loads(str(whole["meta"])) | odd
+        envs.write_npz(here / "policy.npz", **whole | {"meta": json.dumps(meta)})
+        line = "--env pendulum --mode collect --n_train 300 --policy policy.npz --out new.npz"
+        assert run.main(line.split()) == 2 and "policy.npz" in stderr_line(capsys) and not (here / "new.npz").exists()
+
+
 # --- what an offline run leaves -------------------------------------------------------------------------------------
 
 
