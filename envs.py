@@ -434,6 +434,7 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
     way, collected, placed = np.zeros(num_envs, int), np.zeros(len(acts)), np.zeros(len(acts))  # the last two in rows
 
     def furthest_behind(rows):
+        """Which way lacks most of its share, with one row more to come.  rows (ways,) -> index of acts"""
         return int(np.argmax(shares * (rows.sum() + 1) - rows))
 
     for i in range(num_envs):
@@ -475,7 +476,7 @@ def in_order(columns, place):
     places = np.array([place.get(i, np.inf) for i in ids])
     order = np.argsort(places, kind="stable")  # columns are in the order of time, so this sorts by (place, time)
     cut = np.count_nonzero(places < np.inf)
-    return Batch(*(a[order[:cut]] for a in arrays)), [tuple(a[np.sort(order[cut:])] for a in (ids, *arrays))]
+    return Batch(*(a[order[:cut]] for a in arrays)), [tuple(a[order[cut:]] for a in (ids, *arrays))]
 
 
 def evaluate(task, act, episodes, rng, threads=1):
@@ -596,7 +597,7 @@ def load_dataset(path, task=None):
     if meta.get("env") not in tuple(tasks):  # a tuple, because anything may stand in a file
         raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {', '.join(tasks)}")
     bar, task = meta.get("policy_return", [0, 0]), tasks[meta["env"]]
-    if not isinstance(bar, list) or [type(x) in (int, float) for x in bar] != [True, True]:
+    if not isinstance(bar, list) or [type(x) in (int, float) and abs(x) < 1e38 for x in bar] != [True, True]:
         raise DataError(f"{path}: the policy_return in its meta is not a mean and a standard deviation")
     if not isinstance(meta.get("notes", []), list):
         raise DataError(f"{path}: the notes in its meta are no list")

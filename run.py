@@ -477,10 +477,9 @@ def run_offline(cfg, opts):
     if meta.get("noise") != "pure" and "policy_return" in meta:  # of the policy at the data's core: a higher bar
         history["policy"] = [float(x) for x in meta["policy_return"]]
     say(f"dataset {path}: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
-    notes = meta.get("notes", [])
-    notes += [f"there are fewer than the {cfg.n_train:,} of --n_train"] if len(data.rew) < cfg.n_train else []
-    notes += [f"--noise {cfg.noise} changes nothing in the file of --data"] if cfg.data and "noise" in opts else []
-    for note in notes:
+    few = [f"there are fewer than the {cfg.n_train:,} of --n_train"] if len(data.rew) < cfg.n_train else []
+    idle = [f"--noise {cfg.noise} changes nothing in the file of --data"] if cfg.data and "noise" in opts else []
+    for note in [*meta.get("notes", []), *few, *idle]:
         say(f"note: {note}")
     progress = Progress()
     records = bremen.train_offline(cfg, data, state, **timed_parts(progress), report=progress)
@@ -811,7 +810,7 @@ def plot_runs(folders, path):
             ax.fill_between(x, ys.mean(axis=0) - half, ys.mean(axis=0) + half, color=line.get_color(), alpha=0.2, lw=0)
     x_names = " / ".join(dict.fromkeys(x_name for _, x_name in groups))
     ax.set(xlabel=x_names, ylabel="return per episode" + (" (mean, 95 % CI)" if len(folders) > len(groups) else ""))
-    ax.legend(edgecolor="none", framealpha=0.85)
+    ax.legend()
     save_figure(fig, path)
 
 
@@ -835,6 +834,7 @@ def figure(**options):
     from matplotlib.figure import Figure
 
     style = {"font.size": 11, "axes.grid": True, "grid.alpha": 0.25, "lines.linewidth": 2}
+    style |= {"legend.edgecolor": "none", "legend.framealpha": 0.85}  # lines shine through a legend, faintly
     matplotlib.rcParams.update(style | {"axes.spines.top": False, "axes.spines.right": False})
     return Figure(layout="constrained", **options)
 
@@ -861,7 +861,7 @@ def plot_run(path, cfg, history):
     plot_levels(ax, cfg, history)
     ax.set(xlabel="TRPO updates", ylabel="return per episode (mean ± std)")
     ax.set_title(f"BREMEN {cfg.mode}: {cfg.env}, seed {cfg.seed}")
-    ax.legend(edgecolor="none", framealpha=0.85)
+    ax.legend()
     for i, model in enumerate(history["models"]):
         curve, color = np.array(model["model_curve"]), f"C{i}" if cfg.mode == "recursive" else None
         lines = models.plot(range(1, len(curve) + 1), curve, lw=1.2, color=color)
@@ -957,6 +957,19 @@ def runs(opts):
         for cfg in configs:
             check_new(run_folder(cfg, opts))
     return configs
+
+
+def goes_on(program, work):
+    """work(), the body of a program in examples/ that goes on where it was interrupted.  -> its exit status; after one
+    line of `program` 2 for what cannot be used, 130 for Ctrl-C"""
+    try:
+        return work()
+    except (UsageError, envs.DataError, OSError) as e:
+        status, text = 2, str(e)
+    except KeyboardInterrupt:
+        status, text = 130, "interrupted; the same line goes on"
+    print(f"{program}:", *text.split(), file=sys.stderr)
+    return status
 
 
 def main(argv=None):

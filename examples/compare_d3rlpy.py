@@ -231,15 +231,12 @@ def compare(left, peers):
 
 def main(argv=None):
     """Run the command line.  -> exit status: 0; 1 if runs failed; 2 for a line that cannot be used; 130 for Ctrl-C"""
-    try:
+
+    def work():
         left = prepared(parser().parse_args(argv))
         return 1 if left and compare(left, library()) else 0
-    except (run.UsageError, envs.DataError, OSError) as e:
-        print("compare_d3rlpy.py:", *str(e).split(), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("compare_d3rlpy.py: interrupted; the same line goes on", file=sys.stderr)
-        return 130
+
+    return run.goes_on("compare_d3rlpy.py", work)
 
 
 if __name__ == "__main__":

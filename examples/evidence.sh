@@ -1,9 +1,9 @@
 #!/bin/sh
-# Every sweep whose tables stand in examples/results/: `sh examples/evidence.sh DIR [NAME ...]`
+# The sweeps of examples/results/, and those whose tables are still to come: `sh examples/evidence.sh DIR [NAME ...]`
 #
 # Stop it when you like: the same line goes on, and finished runs are left alone.  NAME: only these sweeps, of those
 # below.  Then `python examples/report.py DIR/NAME` prints the tables.  Hours on two cores of an AMD EPYC stand beside
-# each; a Dask cluster takes them with SWEEP="--scheduler tcp://..." in the environment.
+# those that were measured; a Dask cluster takes them with SWEEP="--scheduler tcp://..." in the environment.
 set -eu
 dir=${1:?"usage: sh examples/evidence.sh DIR [NAME ...]"}
 shift
@@ -26,8 +26,8 @@ noise="--noise pure eps1 eps3 gaussian1 gaussian3 random"
 # shellcheck disable=SC2086
 {
     sweep hopper --mode offline --env hopper --random_seeds 0 1 2 3 4                       # 0.2
-    sweep offline $offline 20000 --env $six --random_seeds 0 1 2 3 4                        # 1.8
-    sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no     # 1.8
+    sweep offline $offline 20000 --env $six --random_seeds 0 1 2 3 4
+    sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no
     sweep strategies $offline $both $noise                                                  # 0.9
     sweep trust_region $offline $both --target_kl 1e-4 1e-2
     sweep penalty $offline $both --alpha 0.1 1

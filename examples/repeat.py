@@ -17,7 +17,6 @@ import report as tables
 import sweep
 from tqdm import tqdm
 
-import envs
 import run
 
 FREE = "wall_seconds", "commit", "versions", "method"  # may differ: the last is named after what else is in the CSV
@@ -37,43 +36,39 @@ def read_rows(path):
 
 def again(row, root):
     """Make the run of a row again, in `root`.  -> its row; or run.UsageError where the run fails"""
-    line = [*shlex.split(row["command"])[2:], "--log_dir", str(root / "log"), "--data_dir", str(root / "data")]
-    opts = vars(run.parser().parse_args([*line, "--threads", "1"]))
+    line = [*shlex.split(row["command"])[2:], "--threads", "1", "--log_dir", str(root / "log")]
+    opts = vars(run.parser().parse_args(line := [*line, "--data_dir", str(root / "data")]))
     folder = run.run_folder(run.read_config(opts), opts)
-    if tables.unfinished(folder) and sweep.execute([*line, "--threads", "1"], folder):
+    if tables.unfinished(folder) and sweep.execute(line, folder):
         raise run.UsageError(f"{row['command']}: failed, see {folder}.txt")
     tables.write_rows(root / "row.csv", [[tables.read(folder)]])
     return read_rows(root / "row.csv")[0]
 
 
+def repeat(opts):
+    """Draw rows, make them again, say what is equal.  -> exit status: 0 if all is, 1 if not"""
+    rows, equal = read_rows(opts.csv), 0
+    if not 1 <= opts.rows <= len(rows):
+        raise run.UsageError(f"--rows {opts.rows}: {opts.csv} has {len(rows)}")
+    for i in tqdm(np.random.default_rng(opts.seed).choice(len(rows), opts.rows, False), unit="run", desc="repeat"):
+        was, now = rows[i], again(rows[i], opts.dir / f"row{i + 1}")
+        other = [k for k in now if k not in FREE and now[k] != was.get(k)]
+        equal += not other
+        tqdm.write(f"row {i + 1}, {was['command']}: {'equal' if not other else 'other ' + ', '.join(other)}")
+        if other and now["versions"] != was["versions"]:
+            tqdm.write(f"  with {now['versions']}; it was {was['versions']}")
+    print(f"{equal} of {opts.rows} rows repeat")
+    return 0 if equal == opts.rows else 1
+
+
 def main(argv=None):
-    """Run the command line.  -> exit status"""
+    """Run the command line.  -> exit status: 0 or 1 as of `repeat`, 2 for what cannot be used, 130 for Ctrl-C"""
     p = run.Parser(prog="repeat.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("csv", metavar="CSV")
     p.add_argument("dir", type=Path, metavar="DIR")
     p.add_argument("--rows", type=int, default=3, metavar="N", help="how many to draw (3)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (0)")
-    try:
-        opts = p.parse_args(argv)
-        rows = read_rows(opts.csv)
-        if not 1 <= opts.rows <= len(rows):
-            raise run.UsageError(f"--rows {opts.rows}: {opts.csv} has {len(rows)}")
-        drawn, equal = np.random.default_rng(opts.seed).choice(len(rows), opts.rows, replace=False), 0
-        for i in tqdm(drawn, unit="run", desc="repeat"):
-            was, now = rows[i], again(rows[i], opts.dir / f"row{i + 1}")
-            other = [k for k in now if k not in FREE and now[k] != was.get(k)]
-            equal += not other
-            tqdm.write(f"row {i + 1}, {was['command']}: {'equal' if not other else 'other ' + ', '.join(other)}")
-            if other and now["versions"] != was["versions"]:
-                tqdm.write(f"  with {now['versions']}; it was {was['versions']}")
-        print(f"{equal} of {len(drawn)} rows repeat")
-        return 0 if equal == len(drawn) else 1
-    except (run.UsageError, envs.DataError, OSError) as e:
-        print("repeat.py:", *str(e).split(), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("repeat.py: interrupted; the same line goes on", file=sys.stderr)
-        return 130
+    return run.goes_on("repeat.py", lambda: repeat(p.parse_args(argv)))
 
 
 if __name__ == "__main__":

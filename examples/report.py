@@ -22,6 +22,7 @@ import argparse
 import csv
 import json
 import math
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -51,7 +52,7 @@ class Run(NamedTuple):
 
     def command(self):
         """The line that makes this run, without its seed."""
-        data = f" --data {self.config['data']}" if self.config["data"] else ""
+        data = f" --data {shlex.quote(self.config['data'])}" if self.config["data"] else ""
         return run.command(run.read_config({**self.config, "seed": 0, "threads": 0})) + data
 
     def dataset(self):

@@ -126,19 +126,16 @@ def main(argv=None):
     p.add_argument("--workers", type=int, metavar="N", help="runs at a time on this machine (its cores)")
     p.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster (tcp://...) that sees the same files")
     p.add_argument("--dry_run", action="store_true", help="print the command lines only")
-    try:
+
+    def work():
         opts, words = p.parse_known_args(argv)
         if opts.dry_run:
             for line, folder in plan(opts.dir, words):
                 print(f"{'to do' if unfinished(folder) else 'done '} python run.py {' '.join(line)}")
             return 0
         return 1 if sweep(opts.dir, words, opts.workers, opts.scheduler) else 0
-    except run.UsageError as e:
-        print("sweep.py:", *str(e).split(), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sweep.py: interrupted; the same line goes on", file=sys.stderr)
-        return 130
+
+    return run.goes_on("sweep.py", work)
 
 
 if __name__ == "__main__":

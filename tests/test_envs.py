@@ -1106,6 +1106,7 @@ BAD_FILES = {  # what is wrong: the bytes of the file, words its message must ho
     "notes that are none": (lambda: npz(meta=json.dumps(META | {"notes": 5})), "notes"),
     "a bar of one number": (lambda: npz(meta=json.dumps(META | {"policy_return": [1]})), "policy_return"),
     "a bar of text": (lambda: npz(meta=json.dumps(META | {"policy_return": ["y", "n"]})), "policy_return"),
+    "a bar too high": (lambda: npz(meta=json.dumps(META | {"policy_return": [10**400, 1]})), "policy_return"),
     "a bar that is a number": (lambda: npz(meta=json.dumps(META | {"policy_return": 5})), "policy_return"),
     "meta a JSON list": (lambda: npz(meta='["pendulum"]'), "not a JSON object"),
     "short act": (lambda: npz(act=np.ones((5, 1), np.float32)), "act is float32 (5, 1)"),
