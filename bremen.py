@@ -44,10 +44,10 @@ class Config:
     # dynamics models
     members: int = 5  # K, ensemble size
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
-    model_lr: float = 2e-3  # Adam's step size in the first epoch
-    model_lr_last: float = 1e-4  # Adam's step size in the last possible epoch; geometric in between
+    model_lr: float = 4e-3  # Adam's step size in the first epoch
+    model_lr_last: float = 3e-4  # Adam's step size in the last possible epoch; geometric in between
     model_batch: int = 64  # minibatch [rows]
-    model_epochs: int = 14  # at most so many passes over the data
+    model_epochs: int = 45  # at most so many passes over the data
     model_steps: int = 0  # raises model_epochs until they hold so many minibatches; 0 where only those are given
     model_patience: int = 5  # stop after so many epochs without a better validation loss
     validation: float = 0.15  # share of the rows held out, drawn at random
@@ -559,6 +559,7 @@ def start_online(cfg):
 _HALF = dict(n_train=100_000, iterations=14)
 _DEEP = dict(model_hidden=(256, 256, 256))
 _LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
+_SLOWER_MODELS = dict(model_lr=2e-3, model_lr_last=1e-4)  # what the tables of these tasks were measured with
 PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and for single ones
     "smoke": {
         "*": dict(n_train=3000, deployments=2, members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32),
@@ -571,8 +572,8 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
         "walker2d": _HALF | _DEEP | dict(noise="gaussian3", gamma=0.995, horizon=100, iterations=28),
         "ant": _HALF | _DEEP | dict(lam=0.97, start="initial"),
         "half_cheetah": _HALF, "cheetah_run": _HALF | _DEEP | dict(horizon=100),
-        "pendulum": dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3, model_hidden=(64, 64),
-                         policy_hidden=(64, 64)),
+        "pendulum": _SLOWER_MODELS | dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3,
+                                          model_hidden=(64, 64), policy_hidden=(64, 64)),
     },
     "paper": {
         "*": dict(n_train=1_000_000, model_hidden=(1024, 1024), model_batch=1000, model_epochs=200, model_patience=20,
@@ -587,7 +588,8 @@ _TEN_DEPLOYMENTS = dict(n_train=2_000_000, deployments=10, iterations=800)
 RECURSIVE = {  # what mode recursive changes on top of that: whatever it does not name is as in mode offline
     "smoke": {},
     "classroom": {
-        "*": dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01, model_epochs=1),
+        "*": _SLOWER_MODELS | dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
+                                   model_epochs=1),
         "ant": dict(deployed_steps=200, model_hidden=(256, 256), iterations=18, std=0.3, target_kl=0.005,
                     model_steps=15_000),
         "cheetah_run": dict(model_hidden=(256, 256), horizon=250),
