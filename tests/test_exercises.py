@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +22,6 @@ import judge  # noqa: E402  (it stands beside the exercises, so that a copy of t
 FOLDERS = sorted(path.name for path in EXERCISES.glob("ex*") if path.is_dir())
 README = (EXERCISES / "README.md").read_text()
 FILES = {"README.md", "todo.py", "check.py", "solution.py", "wrong.py"}
-COUNTS = Counter(exercises=len(FOLDERS))  # conftest.py prints them
 
 
 def each_folder(test):
@@ -64,19 +62,20 @@ def test_there_are_exercises_of_every_kind():
 
 
 @each_folder
-def test_solution_is_right(name, monkeypatch):
+def test_solution_is_right(name, monkeypatch, record_property):
+    record_property("exercises", 1)  # conftest.py prints the sums
     monkeypatch.setitem(sys.modules, "mujoco", None)  # importing it now is an error: no check may need it
     load(name, "check").check(**answers(name, "solution"))
-    COUNTS["solutions passed"] += 1
+    record_property("solutions passed", 1)
 
 
 @each_folder
-def test_every_hole_is_still_a_hole(name):
+def test_every_hole_is_still_a_hole(name, record_property):
     """One hole at a time among right answers: `check` must come to it, and it must say which one it is."""
     for function, hole in answers(name, "todo").items():
         with pytest.raises(NotImplementedError, match=f"^{name[:4]}: .* still to be written$"):
             load(name, "check").check(**{**answers(name, "solution"), function: hole})
-        COUNTS["holes named"] += 1
+        record_property("holes named", 1)
 
 
 @each_folder
@@ -90,7 +89,7 @@ def test_a_hole_holds_a_docstring_and_nothing_else(name):
 
 
 @each_folder
-def test_wrong_answers_are_refused(name):
+def test_wrong_answers_are_refused(name, record_property):
     wrong = load(name, "wrong").WRONG
     assert len(wrong) >= 2
     (first, *_), right = answers(name, "todo"), answers(name, "solution")
@@ -99,7 +98,7 @@ def test_wrong_answers_are_refused(name):
         assert replaced.keys() <= right.keys()
         with pytest.raises(AssertionError) as e:
             load(name, "check").check(**{**right, **replaced})
-        COUNTS["wrong answers refused"] += 1
+        record_property("wrong answers refused", 1)
         assert len(str(e.value).split()) >= 4, f"{name}, {words}: refused without a sentence"
         if kind(name) == "find":  # their words say which way they are wrong
             assert str(e.value).startswith(words.split(":")[0]), (words, str(e.value))
