@@ -61,7 +61,7 @@ def test_quick_start_is_two_whole_commands():
     (block,) = re.findall(r"```sh\n(.*?)```", section("Quick start"), re.S)
     first, second = block.splitlines()
     assert first.startswith("(python3 -m venv .venv") and first.endswith("run.py --env hopper --mode offline")
-    assert second.startswith("(python3 -m venv .venv") and second.endswith("-m pytest")
+    assert second.startswith("(python3 -m venv .venv") and second.endswith("-m pytest -n auto")
 
 
 def test_every_flag_in_the_readme_exists():
