@@ -1,9 +1,8 @@
 """Trust region policy optimisation (Schulman et al., arXiv:1502.05477) for diagonal-Gaussian policies.
 
-The first three functions are general: they know no network and no reinforcement learning.  `step` is what all others
-lead to.  All that it asks of the policy's network are two derivatives of the mean action: J v (`nets.mlp_jvp`) and
-J^T g (`nets.mlp_vjp`).  With `gradients="autograd"` neither is used and autograd differentiates the two scalar
-functions `surrogate` and `kl_sum`.
+The first three functions know no network and no policy.  `step` is what all others lead to.  All that it asks of the
+policy's network are two derivatives of the mean action: J v (`nets.mlp_jvp`) and J^T g (`nets.mlp_vjp`).  With
+`gradients="autograd"` neither is used and autograd differentiates the two scalar functions `surrogate` and `kl_sum`.
 
 Letters in shapes: T time, B batch, N rows (T*B), P parameters, S/A observation/action dimension.
 """

@@ -1,4 +1,9 @@
-"""The project's own network."""
+"""The project's own network.
+
+Answer: Backpropagation finds all P derivatives at once: a layer is one matrix product on the way forward and two on
+the way back, one for its weights and one for its inputs. Two forward passes of finite differences tell the derivative
+in one direction only, and there are P of them.
+"""
 
 from nets import layers, mlp_tape, mlp_vjp
 from nets import mlp as forward

@@ -21,6 +21,7 @@ def check(conjugate_gradient):
 
     given = b.copy()
     x, residual = conjugate_gradient(product, given, n)
+    assert x.dtype == np.float64, f"x must be float64, not {x.dtype}: half the digits are lost"
     judge.close(x, np.linalg.solve(A, b), "after n steps the answer to n equations should be exact", rtol=1e-5)
     assert residual < 1e-6, f"after n steps the relative residual should be nearly 0, not {residual:.2g}"
     assert len(asked) <= n, f"{len(asked)} products for {n} iterations: one each is enough, and each is expensive"

@@ -19,8 +19,14 @@ def _descend(product, b, iters, tol, conjugate=True, alias=False, absolute=False
     return x, float(np.sqrt(rr / bb)) if bb else 0.0
 
 
+def single(product, b, iters=10, tol=1e-10):
+    x, residual = _descend(product, b, iters, tol)
+    return x.astype(np.float32), residual
+
+
 WRONG = {
     "p and r are one array": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, alias=True),
     "steepest descent": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, conjugate=False),
+    "an answer in float32": single,
     "an absolute tolerance": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, absolute=True),
 }

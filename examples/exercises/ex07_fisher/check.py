@@ -1,6 +1,7 @@
 """What a right answer to ex07 does; `python check.py` tries todo.py."""
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,23 @@ def matrix(theta, obs):
     return F
 
 
+@contextmanager
+def without(module, *names):
+    """Whoever calls one of these functions is told that this is not the way by autograd."""
+
+    def refused(*_):
+        raise AssertionError("by autograd: derivatives by hand (nets.mlp_jvp, nets.mlp_vjp) are the other way")
+
+    kept = {name: getattr(module, name) for name in names}
+    try:
+        for name in names:
+            setattr(module, name, refused)
+        yield
+    finally:
+        for name, function in kept.items():
+            setattr(module, name, function)
+
+
 def check(fisher_by_hand, fisher_by_autograd):
     """Column by column against the whole matrix, and along a line against the KL that it is to approximate."""
     rng = np.random.default_rng(0)
@@ -34,12 +52,15 @@ def check(fisher_by_hand, fisher_by_autograd):
     F, v = matrix(theta, obs), rng.standard_normal(len(theta))
     for name, product in (("by hand", fisher_by_hand), ("by autograd", fisher_by_autograd)):
         got = product(theta, obs, v, NET)
+        assert np.any(got), f"{name}: F v is 0 everywhere: do both arguments of the KL move with theta?"
         judge.close(got[-2:], 2 * v[-2:], f"{name}: for log sigma the metric is 2, whatever sigma is")
         judge.close(got, F @ v, f"{name}: F v is not that of the matrix J^T M J, mean over the rows", 1e-4, 1e-6)
         double = product(theta, np.concatenate([obs, obs]), v, NET)
         judge.close(double, got, f"{name}: the same rows twice must not change a mean over the rows")
     by_hand, by_autograd = (f(theta, obs, v, NET) for f in (fisher_by_hand, fisher_by_autograd))
     judge.close(by_hand, by_autograd, "the two ways must agree to many digits: they are one formula", 1e-9, 1e-11)
+    with without(nets, "mlp_jvp", "mlp_vjp"):
+        fisher_by_autograd(theta, obs, v, NET)
     u = 1e-3 * v
     kl = np.mean(nets.kl_gauss(*policy(theta, obs), *policy(theta + u, obs)))
     judge.close(u @ fisher_by_hand(theta, obs, u, NET) / 2, kl, "for a small step u, u^T F u / 2 must be the KL", 0.02)

@@ -29,5 +29,6 @@ WRONG = {
     "1/sigma instead of 1/sigma^2": dict(fisher_by_hand=lambda *args: _by_hand(*args, power=1)),
     "metric 1 for log sigma": dict(fisher_by_hand=lambda *args: _by_hand(*args, log_std_metric=1.0)),
     "a sum over the rows": dict(fisher_by_hand=sum_over_rows),
+    "by hand both times": dict(fisher_by_autograd=_by_hand),
     "the old policy is differentiated, too: always 0": dict(fisher_by_autograd=old_policy_moves_too),
 }

@@ -15,10 +15,10 @@ suspect = judge.load(Path(__file__).parent, "suspect")
 
 def one_by_one(obs):
     """The box in plain Python."""
-    obs = np.asarray(obs)
     if obs.ndim > 1:
         return np.array([one_by_one(row) for row in obs])
-    return bool(obs[0] > 0.7 and obs[0] < np.inf and abs(obs[1]) < 0.2 and all(abs(x) < 100 for x in obs[1:]))
+    low, wide = np.float32([0.7, 0.2])
+    return bool(obs[0] > low and obs[0] < np.inf and abs(obs[1]) < wide and all(abs(x) < 100 for x in obs[1:]))
 
 
 def only_last(obs):
@@ -31,8 +31,9 @@ def only_last(obs):
 
 def check(test):
     """Right boxes must pass the test, boxes with the bug in all coordinates or in one must fail it."""
-    right = {"that of envs.TASKS": envs.TASKS["hopper"].healthy, "coordinate by coordinate": one_by_one}
-    wrong = {"the bug in suspect.py": suspect.healthy, "the same bug in obs[10] alone": only_last}
+    single = lambda box: lambda obs: box(np.asarray(obs, np.float32))  # 0.7 is the bound, also of a float64 test
+    right = {"that of envs.TASKS": single(envs.TASKS["hopper"].healthy), "coordinate by coordinate": single(one_by_one)}
+    wrong = {"the bug in suspect.py": single(suspect.healthy), "the same bug in obs[10] alone": single(only_last)}
     judge.exposes(test, right, wrong)
 
 

@@ -1,4 +1,9 @@
-"""A test that exposes the bug of ex10."""
+"""A test that exposes the bug of ex10.
+
+Answer: In the simulator physics keeps velocities within what can happen, whatever the box says. A model extrapolates
+to any velocity, and the policy is trained to find whatever pays in the models: the only thing that ends such a path
+is the box.
+"""
 
 import numpy as np
 

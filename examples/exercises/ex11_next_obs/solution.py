@@ -1,4 +1,8 @@
-"""A test that exposes the bug of ex11: next_obs must obey the pendulum's physics in every row."""
+"""A test that exposes the bug of ex11: next_obs must obey the pendulum's physics in every row.
+
+Answer: That a hopper about to fall is put back on its feet. The box ends a path where the *predicted* state has
+fallen, and here it would not: falling costs nothing, and a policy throws itself forward as fast as it can.
+"""
 
 from types import SimpleNamespace
 

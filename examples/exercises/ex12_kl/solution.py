@@ -1,4 +1,9 @@
-"""A test that exposes the bug of ex12: the old sigma and the new one differ."""
+"""A test that exposes the bug of ex12: the old sigma and the new one differ.
+
+Answer: learn_std: while sigma stays as it is, both KLs are the same number. KL(new || old) grows like log(old / new
+sigma) as sigma shrinks, the right one like the square of that ratio: the wrong constraint lets it shrink too fast
+(and holds it back where it would grow).
+"""
 
 import numpy as np
 

@@ -1,4 +1,9 @@
-"""A test that exposes the bug of ex13: a buffer that is not yet full, and one that has run over."""
+"""A test that exposes the bug of ex13: a buffer that is not yet full, and one that has run over.
+
+Answer: Both. With advantage 0 it adds nothing to the gradient, but it adds the Fisher matrix of the state 0 to F, and
+F^-1 g turns. The mean KL counts rows where nobody is: if a share p is real and nothing changes at the state 0, the
+real rows may move by delta / p.
+"""
 
 import numpy as np
 

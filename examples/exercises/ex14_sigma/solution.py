@@ -1,4 +1,7 @@
-"""A test that exposes the bug of ex14: samples and densities are each held to log sigma, for several sigmas."""
+"""A test that exposes the bug of ex14: samples and densities are each held to log sigma, for several sigmas.
+
+Answer: By (0.1 / exp(-5))^2 = 220: the KL of a change d of the mean is d^2 / (2 sigma^2).
+"""
 
 import numpy as np
 from scipy.stats import norm

@@ -24,6 +24,10 @@ def check(bounded, nll, difference):
     log_var, slope = bounded(raw), elementwise_grad(bounded)(raw)
     assert log_var.min() > LOW - 1e-3 and log_var.max() < HIGH + 1e-3, "bounded must stay within [LOW, HIGH]"
     assert np.all(slope > 0), "bounded must rise everywhere: where the slope is 0, nothing is learnt any more"
+    far = np.float32([-200, 200])
+    with np.errstate(all="ignore"):
+        finite = np.isfinite([bounded(far), elementwise_grad(bounded)(far)]).all()
+    assert finite, "bounded or its slope is not finite at -200 or 200 in float32: exp overflows, logaddexp does not"
     judge.close(bounded(np.array([-4.0, -3.0])), [-4, -3], "bounded must be nearly the identity in the middle", 0.02)
 
     rng, sizes = np.random.default_rng(0), (3, 6, 4)

@@ -1,4 +1,8 @@
-"""A working probabilistic ensemble; the project's own models are deterministic, so there is nothing to call."""
+"""A working probabilistic ensemble; the project's own models are deterministic, so there is nothing to call.
+
+Answer: What the models do not know: their own error, larger where data are few or the step is hard to fit. Where they
+are unsure the outcome of an action scatters, so what needs precision there pays less on average.
+"""
 
 import autograd.numpy as anp
 

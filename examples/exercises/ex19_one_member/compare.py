@@ -12,7 +12,7 @@ def variants(part):
 
 
 def main(argv=None):
-    curves.main("How many models", variants, __file__, argv=argv, n_train=2000)
+    curves.main("How many models", variants, __file__, argv=argv, n_train=500, target_kl=0.01)
 
 
 if __name__ == "__main__":

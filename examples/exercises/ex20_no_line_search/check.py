@@ -34,8 +34,8 @@ def situation():
 def check(improve):
     """A small step has the KL it should have and gains more than any other; a large one is not shortened."""
     theta, critic, paths, norm = situation()
-    run = lambda target_kl: improve(
-        theta.copy(), critic, paths, norm, NET, replace(CFG, target_kl=target_kl), np.random.default_rng(1)
+    run = lambda target_kl, **other: improve(
+        theta.copy(), critic, paths, norm, NET, replace(CFG, target_kl=target_kl, **other), np.random.default_rng(1)
     )
     new, after, info = run(1e-8)
     assert new.shape == theta.shape and new.dtype == theta.dtype, "the new theta must have theta's shape and dtype"
@@ -45,6 +45,9 @@ def check(improve):
     kl_to = lambda t: float(np.mean(nets.kl_gauss(*policy(theta), *policy(t))))
     judge.close(kl_to(new), 1e-8, "a small step must have the KL target_kl, mean over the rows", 0.02, 0)
     judge.close(info["kl"], kl_to(new), "info['kl'] must be the mean KL(old || new) of the step", 1e-3, 0)
+    heavy = run(1e-8, cg_damping=0.1)[0]
+    paid = kl_to(heavy) + 0.1 * np.sum((heavy - theta) ** 2) / 2
+    judge.close(paid, 1e-8, "the scale must be that of F + damping: KL + damping |step|^2 / 2 = target_kl", 0.02, 0)
     assert not np.array_equal(after.psi, critic.psi), "the value function must be fitted anew"
 
     _, _, adv, _, _ = trpo.advantages(critic, paths, norm, CFG)

@@ -1,4 +1,10 @@
-"""trpo.improve from the project's own parts, without the line search."""
+"""trpo.improve from the project's own parts, without the line search.
+
+Answer: The relative miss grows with the size of the step, like sqrt(delta): nothing at 1e-8, less than delta at the
+project's 1e-3 to 5e-3, because the damping counts in the scale; several times delta or far less at 0.3, where F at
+the old theta says nothing about the end of the step. The line search also wants the surrogate itself to have
+improved.
+"""
 
 import numpy as np
 

@@ -33,8 +33,17 @@ def forgotten_two(theta, critic, paths, norm, net, cfg, rng):
     return solution.improve(theta, critic, paths, norm, net, replace(cfg, target_kl=cfg.target_kl / 2), rng)
 
 
+def scaled_by_the_kl(theta, critic, paths, norm, net, cfg, rng):
+    new, critic, info = solution.improve(theta, critic, paths, norm, net, cfg, rng)
+    new = theta + (new - theta) * np.sqrt(cfg.target_kl / info["kl"])
+    obs = norm(paths.obs.reshape(-1, paths.obs.shape[-1]))
+    policy = lambda t: (nets.mlp(t, obs, *net), nets.split(t, net[0])[1])
+    return new, critic, {"kl": nets.kl_gauss(*policy(theta), *policy(new)).mean()}
+
+
 WRONG = {
     "the line search is still there": with_line_search,
     "the plain gradient, scaled to the KL": plain_gradient,
     "sqrt(target_kl / x^T F x): half the KL": forgotten_two,
+    "scaled to the KL itself, without the damping": scaled_by_the_kl,
 }
