@@ -268,7 +268,8 @@ def collect_batch(s, cfg, rng, report=ignore):
 def renormalized(s, norm, cfg):
     """Another normaliser, and a policy that still does what it did: only its first layer changes.  -> State
 
-    The original keeps weights and changes the normaliser under them.
+    Without a policy (the first time) only the normaliser is set.  The original keeps weights and changes the
+    normaliser under them.
     """
     if s.theta is None:
         return s._replace(norm=norm)
@@ -318,9 +319,9 @@ def fit_dynamics(data, cfg, rng, report=ignore):
 def fit_member(x, y, x_val, y_val, cfg, rng):
     """Generator: one model, one epoch of Adam per `next`, until `model_patience` epochs brought nothing better.
 
-    x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)): kept are the best weights
-    (the original: the last), the step size falls (is constant), there is no weight decay (there is).
-    Raises FloatingPointError when training diverges.
+    x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)).  The original keeps the
+    last weights, its step size is constant, and it has weight decay; here the best are kept, the step size falls, and
+    there is no decay.  Raises FloatingPointError when training diverges.
     """
     sizes = x.shape[1], *cfg.model_hidden, y.shape[1]
     phi = nets.init_mlp(rng, sizes)
@@ -368,7 +369,10 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
 
 
 def logged_paths(data):
-    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths"""
+    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths
+
+    Paths has the columns of a Batch, in the same order, and the time behind them.
+    """
     ended = (data.terminated | data.truncated)[:, None]
     return trpo.Paths(*(x[:, None] for x in data), time_of(ended))
 

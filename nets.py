@@ -179,12 +179,12 @@ def mlp_jvp(theta, tape, v, sizes, limit=None):
     Pearlmutter's R-operator (Neural Computation 6, 1994) applied to the forward pass at `tape` (`mlp_tape`).
     """
     d = None  # derivative of the current layer's input; the data do not depend on theta
-    for (W, _), (vW, vb), h, y in zip(layers(theta, sizes), layers(v, sizes), tape, tape[1:]):
+    for (W, _), (vW, vb), h, y in zip(layers(theta, sizes), layers(v, sizes), tape, tape[1:]):  # layer: h -> y
         dy = h @ vW
         dy += vb
         if d is not None:
             dy += d @ W
-        d = dy if y is tape[-1] else _relu_gate(dy, y)
+        d = dy if y is tape[-1] else _relu_gate(dy, y)  # no ReLU behind the last layer
     return _through_squash(tape[-1], d, limit)
 
 
@@ -248,8 +248,8 @@ def adam(theta, g, state, lr):
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _adam_step(theta, g, m, v, t, lr, b1=0.9, b2=0.999, eps=1e-8):
     f = theta.dtype.type  # float32 stays float32: a bare 0.9 is a float64 in here
-    rate, eps = f(lr * np.sqrt(1 - b2**t) / (1 - b1**t)), f(eps * np.sqrt(1 - b2**t))
-    b1, c1, b2, c2 = f(b1), f(1 - b1), f(b2), f(1 - b2)  # the bias corrections are in rate and eps: one pass
+    rate, eps = f(lr * np.sqrt(1 - b2**t) / (1 - b1**t)), f(eps * np.sqrt(1 - b2**t))  # with the bias corrections in
+    b1, c1, b2, c2 = f(b1), f(1 - b1), f(b2), f(1 - b2)  # them, as the paper proposes behind its Algorithm 1: one pass
     for i in range(theta.size):
         m[i] = b1 * m[i] + c1 * g[i]
         v[i] = b2 * v[i] + c2 * g[i] * g[i]

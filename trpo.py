@@ -126,7 +126,10 @@ def surrogate_and_kl(theta, rows, net):
 
 
 def surrogate_grad(theta, rows, tape, net):
-    """Gradient of `surrogate` by hand where the policy is still the old one (every ratio is 1).  -> (P,)"""
+    """Gradient of `surrogate` by hand where the policy is still the old one (every ratio is 1).  -> (P,)
+
+    tape: that of nets.mlp_tape for theta on rows.obs (N, S).
+    """
     _, log_std = nets.split(theta, net[0])
     z = (rows.act - rows.mu) * np.exp(-log_std)
     d_mu = rows.adv[:, None] * z * np.exp(-log_std)
@@ -137,8 +140,9 @@ def surrogate_grad(theta, rows, tape, net):
 def fisher_vector(theta, tape, v, net):
     """Fisher information times v by hand, J^T M J v, summed over rows: arXiv:1502.05477, appendix C.  v (P,) -> (P,)
 
-    M is the metric of the Gaussian: 1/sigma^2 for the mean, 2 for log sigma.  At the old policy this is exactly the
-    Hessian of `kl_sum`: the part of the Hessian with second derivatives of mu is multiplied by d kl / d mu = 0.
+    tape: that of nets.mlp_tape for theta on the rows.  M is the metric of the Gaussian: 1/sigma^2 for the mean, 2 for
+    log sigma.  At the old policy this is exactly the Hessian of `kl_sum`: the part of the Hessian with second
+    derivatives of mu is multiplied by d kl / d mu = 0.
     """
     v_mu, v_log_std = nets.split(v, net[0])
     _, log_std = nets.split(theta, net[0])
@@ -331,7 +335,8 @@ def rows_of(theta, obs, act, adv, net):
 def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
     """Fit the value function to logged `paths` before the first update: `sweeps` times to its own lambda-returns.
 
-    Several times, because a lambda-return leans on the value function that is being fitted.  -> Critic
+    Several times, because a lambda-return leans on the value function that is being fitted.  paths (T, B), norm of the
+    observations -> Critic
     """
     for _ in range(sweeps):
         obs, time, _, target, _ = advantages(critic, paths, norm, cfg)
@@ -343,7 +348,8 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
     """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy".
 
     Advantages use the value function of before these paths, so that it cannot explain away their noise.
-    theta (P,), critic -> theta (P,), critic, info; FloatingPointError when the advantages are not finite
+    theta (P,), critic, paths (T, B, ...), norm of the observations, net = (sizes, limit) -> theta (P,), critic, info: a
+    dict of numbers; FloatingPointError when the advantages are not finite
     """
     obs, time, adv, target, val = advantages(critic, paths, norm, cfg)
     theta, info = step(theta, rows_of(theta, obs, paths.act, adv, net), net, cfg, rng)
