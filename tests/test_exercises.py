@@ -116,6 +116,7 @@ def test_a_folder_has_all_files_and_its_text_all_parts(name):
     for part in ("**Goal.**", "**Time**", "**Source**", "## Equation", "## Question"):
         assert part in text, f"{name}/README.md lacks {part}"
     assert text.rsplit("## Question", 1)[1].count("?") >= 1
+    assert re.search(r"\nAnswer: \S+ \S+ \S+", load(name, "solution").__doc__), f"{name}: no answer to its question"
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
