@@ -2,8 +2,8 @@
 # The sweeps of examples/results/, and those whose tables are still to come: `sh examples/evidence.sh DIR [NAME ...]`
 #
 # Stop it when you like: the same line goes on, and finished runs are left alone.  NAME: only these sweeps, of those
-# below.  Then `python examples/report.py DIR/NAME` prints the tables.  Hours on two cores of an AMD EPYC stand beside
-# those that were measured; a Dask cluster takes them with SWEEP="--scheduler tcp://..." in the environment.
+# below.  Then `python examples/report.py DIR/NAME` prints the tables.  One to four hours each on two cores
+# of an AMD EPYC; a Dask cluster takes them with SWEEP="--scheduler tcp://..." in the environment.
 set -eu
 dir=${1:?"usage: sh examples/evidence.sh DIR [NAME ...]"}
 shift
@@ -25,10 +25,10 @@ noise="--noise pure eps1 eps3 gaussian1 gaussian3 random"
 
 # shellcheck disable=SC2086
 {
-    sweep hopper --mode offline --env hopper --random_seeds 0 1 2 3 4                       # 0.2
+    sweep hopper --mode offline --env hopper --random_seeds 0 1 2 3 4
     sweep offline $offline 20000 --env $six --random_seeds 0 1 2 3 4
     sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no
-    sweep strategies $offline $both $noise                                                  # 0.9
+    sweep strategies $offline $both $noise
     sweep trust_region $offline $both --target_kl 1e-4 1e-2
     sweep penalty $offline $both --alpha 0.1 1
     sweep members $offline $both --members 1 2
