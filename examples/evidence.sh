@@ -2,7 +2,7 @@
 # The sweeps of examples/results/, and those whose tables are still to come: `sh examples/evidence.sh DIR [NAME ...]`
 #
 # Stop it when you like: the same line goes on, and finished runs are left alone.  NAME: only these sweeps, of those
-# below.  Then `python examples/report.py DIR/NAME` prints the tables.  One to four hours each on two cores
+# below.  Then `python examples/report.py DIR/NAME` prints the tables.  Minutes to hours each on two cores
 # of an AMD EPYC; a Dask cluster takes them with SWEEP="--scheduler tcp://..." in the environment.
 set -eu
 dir=${1:?"usage: sh examples/evidence.sh DIR [NAME ...]"}
