@@ -206,13 +206,14 @@ def test_compare_refuses_an_exercise_that_is_not_solved():
 
 @pytest.mark.slow
 def test_a_single_model_is_exploited(tmp_path, capsys):
-    """The lesson of ex19 at full size: one model promises more than five, and is further from the truth."""
+    """The lesson of ex19 at full size: one model promises more than five, and the pendulum pays less."""
     import curves
 
-    compare, common = load("ex19_one_member", "compare"), dict(n_train=500, target_kl=0.01)
+    compare = load("ex19_one_member", "compare")
     variants = compare.variants(load("ex19_one_member", "solution"))
-    results = curves.learn_all(variants, range(10), curves.IMAGINED_RETURN, common)
+    results = curves.learn_all(variants, range(10), curves.IMAGINED_RETURN, compare.COMMON)
     last = lambda x: x[:, -5:].mean()
     (real, promised), (one_real, one_promised) = ((last(r), last(w)) for _, r, w, _ in results.values())
     assert one_promised > promised + 30
-    assert one_promised - one_real > promised - real + 50, "the gap is what gives it away"
+    assert one_real < real - 50
+    assert one_promised - one_real > promised - real + 100, "the gap is what gives it away"
