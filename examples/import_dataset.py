@@ -377,9 +377,10 @@ def limit(size):
     if sys.platform == "linux":
         import resource
 
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2 * size + 200_000_000,) * 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (60 + size // 1_000_000,) * 2)
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limits = {resource.RLIMIT_AS: taken + 2 * size + 200_000_000, resource.RLIMIT_CPU: 60 + size // 1_000_000}
+        for what, most in limits.items():
+            resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
 
 
 def convert_limited(kind, path, task, out):

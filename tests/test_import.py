@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import faulthandler
 import io
 import json
 import shutil
@@ -501,15 +502,18 @@ def attempt(kind, path, out):
 
 
 def attempt_within_limits(kind, path, checksums):
-    """`attempt` with an eye on memory and time.  -> what it returns"""
+    """`attempt` with 200 MB more than the process has by now, and an eye on time.  -> what it returns"""
+    faulthandler.dump_traceback_later(120, exit=True)  # stuck: say where, and end
     import_dataset.check_crc = CHECK_CRC if checksums else lambda name, data, stored: None
     size = sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
     out, began = path.parent / "out.npz", time.perf_counter()
+    import_dataset.limit(size)
     tracemalloc.start()
     with contextlib.redirect_stdout(io.StringIO()):
         line = attempt(kind, path, out)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
+    faulthandler.cancel_dump_traceback_later()
     assert peak < 2 * size + 200e6 and time.perf_counter() - began < 60
     assert line is None or line.startswith(str(path)) or kind == "brac", line
     return line
@@ -519,8 +523,6 @@ CHECK_CRC = import_dataset.check_crc
 
 
 def worker():
-    import import_dataset
-
     draw_nothing(pytest.MonkeyPatch())  # for as long as this process lives
     for _ in bremen.train_offline(CFG, small_batch()):
         pass  # compiled code, threads and buffers of BLAS are not the file's fault
@@ -529,7 +531,6 @@ def worker():
 
         setrlimit = resource.setrlimit
         resource.setrlimit = lambda what, most: what == resource.RLIMIT_CPU or setrlimit(what, most)
-    import_dataset.limit(2_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -537,16 +538,16 @@ def readers():
     """[a pool of one process], to be replaced when a file ended it."""
     pools = [new_reader()]
     yield pools
-    pools[0].shutdown()
+    pools[0].shutdown(cancel_futures=True)
 
 
 def new_reader():
-    """-> a pool of one process, which may take 200 MB more than it has."""
+    """-> a pool of one process"""
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=worker)
 
 
 def fuzz(kind, n, tmp_path, readers):
-    """n damaged files of a kind, each read in a process that may take 200 MB more.  -> read, refused, died"""
+    """n damaged files of a kind, each read in a process that can be ended by it.  -> read, refused, died"""
     cases, folder = [], tmp_path / "cases"
 
     @hypothesis.settings(max_examples=n, deadline=None, derandomize=True, database=None,
@@ -565,7 +566,7 @@ def fuzz(kind, n, tmp_path, readers):
         futures = [readers[0].submit(attempt_within_limits, *case, i % 2 == 0) for i, case in left]
         for done, future in enumerate(futures, 1):  # noqa: B007
             try:
-                line = future.result(timeout=120)
+                line = future.result()
                 read, refused = read + (line is None), refused + (line is not None)
             except BrokenProcessPool:  # in the program that is one line, too: see `isolated`
                 died += 1
