@@ -21,60 +21,6 @@ import scipy.linalg.cython_blas  # noqa: F401  (Numba's np.dot runs on SciPy's B
 from autograd import grad
 from threadpoolctl import threadpool_limits
 
-# --- threads: one place decides -------------------------------------------------------------------------------------
-
-CHUNK = 1000  # rows that one worker takes at a time: 1000 x 256 float32 activations are 1 MB and stay in its cache
-_pool = ThreadPoolExecutor(1)
-
-
-def cores():
-    """Physical cores that this process may use: hardware threads that share one share its arithmetic.  -> int"""
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
-    siblings = (Path(f"/sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list") for i in usable)
-    return len({path.read_text() if path.exists() else path for path in siblings})
-
-
-def use_threads(n=0):
-    """Use n worker threads (0: one per physical core), each with single-threaded BLAS.  -> n
-
-    The program keeps its cores busy by giving every worker a member, a chunk of rows or a chunk of
-    environments.  BLAS itself stays on one thread: its own threads fight with ours, and with other processes.
-    """
-    global _pool
-    n = n or cores()
-    threadpool_limits(1, user_api="blas")
-    _pool = ThreadPoolExecutor(n)
-    return n
-
-
-def workers():
-    """How many worker threads there are.  -> int"""
-    return _pool._max_workers
-
-
-def parallel(f, *columns):
-    """f of each row of `columns`, on the worker threads (NumPy releases the GIL).  -> [f(a, b, ...), ...] in order
-
-    Not to be called from inside f: all workers could be waiting for work that none is left to do.
-    """
-    return list(_pool.map(f, *columns))
-
-
-def race(generators):
-    """Run generators on the worker threads until all are exhausted.  Yields (index, item) as they come.
-
-    No generator waits for another: with a round of `parallel` per epoch, five members would leave one of two workers
-    idle at the end of each.  A generator must not yield None.
-    """
-    running = {_pool.submit(next, g, None): i for i, g in enumerate(generators)}
-    while running:
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            i, item = running.pop(future), future.result()
-            if item is not None:
-                running[_pool.submit(next, generators[i], None)] = i
-                yield i, item
-
-
 # --- networks: flat vector <-> layers -------------------------------------------------------------------------------
 
 
@@ -465,3 +411,57 @@ def rollout(
             for j in range(S):
                 s[b, j] = next_obs[t, b, j] if healthy else pool[min(t + 1, T - 1), b, j]
     return obs, act, next_obs, terminated
+
+
+# --- threads: one place decides -------------------------------------------------------------------------------------
+
+CHUNK = 1000  # rows that one worker takes at a time: 1000 x 256 float32 activations are 1 MB and stay in its cache
+_pool = ThreadPoolExecutor(1)
+
+
+def cores():
+    """Physical cores that this process may use: hardware threads that share one share its arithmetic.  -> int"""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
+    siblings = (Path(f"/sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list") for i in usable)
+    return len({path.read_text() if path.exists() else path for path in siblings})
+
+
+def use_threads(n=0):
+    """Use n worker threads (0: one per physical core), each with single-threaded BLAS.  -> n
+
+    The program keeps its cores busy by giving every worker a member, a chunk of rows or a chunk of
+    environments.  BLAS itself stays on one thread: its own threads fight with ours, and with other processes.
+    """
+    global _pool
+    n = n or cores()
+    threadpool_limits(1, user_api="blas")
+    _pool = ThreadPoolExecutor(n)
+    return n
+
+
+def workers():
+    """How many worker threads there are.  -> int"""
+    return _pool._max_workers
+
+
+def parallel(f, *columns):
+    """f of each row of `columns`, on the worker threads (NumPy releases the GIL).  -> [f(a, b, ...), ...] in order
+
+    Not to be called from inside f: all workers could be waiting for work that none is left to do.
+    """
+    return list(_pool.map(f, *columns))
+
+
+def race(generators):
+    """Run generators on the worker threads until all are exhausted.  Yields (index, item) as they come.
+
+    No generator waits for another: with a round of `parallel` per epoch, five members would leave one of two workers
+    idle at the end of each.  A generator must not yield None.
+    """
+    running = {_pool.submit(next, g, None): i for i, g in enumerate(generators)}
+    while running:
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            i, item = running.pop(future), future.result()
+            if item is not None:
+                running[_pool.submit(next, generators[i], None)] = i
+                yield i, item
