@@ -83,6 +83,9 @@ def parser():
     files.add_argument("--log_dir", help="where runs are kept (log)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
     files.add_argument("--resume", "--restore_path", metavar="DIR", help="go on with an interrupted run, without flags")
+    files.add_argument(
+        "--models", metavar="DIR", help="offline: take the models of a run in or under DIR that were fitted alike"
+    )
     files.add_argument("--restart_iter", type=int, metavar="N", help="refused: a run goes on from its last checkpoint")
     files.add_argument("--policy", metavar="FILE", help="policy.npz to collect with, evaluate or film")
     files.add_argument("--out", metavar="FILE", help="collect: the dataset to write; plot, --describe: the picture")
@@ -482,8 +485,35 @@ def run_offline(cfg, opts):
     for note in [*meta.get("notes", []), *few, *idle]:
         say(f"note: {note}")
     progress = Progress()
+    if state is None and "models" in opts:
+        state = fitted_models(Path(opts["models"]), cfg, history, progress)
     records = bremen.train_offline(cfg, data, state, **timed_parts(progress), report=progress)
     train(cfg, folder, records, history, progress, data.obs[data.episode_starts()])
+
+
+def fitted_models(root, cfg, history, progress):
+    """Models that a run in or under `root` has fitted as this one would, to the last bit: from the same data, with the
+    same seed, numbers and versions.  They come with their validation losses and seconds.  -> bremen.State, or None
+    """
+    decides = {"mode", "env", "seed", "n_train", "members", "validation", "clip_states"}
+    decides |= {f.name for f in fields(cfg) if f.name.startswith("model_")}
+    for path in sorted(root.rglob("run.json")):
+        try:
+            other = read_config({}, path.with_name("config.json"))
+            if any(getattr(cfg, name) != getattr(other, name) for name in decides):
+                continue
+            versions_there = json.loads(path.read_text())["versions"]
+            state, theirs = load_checkpoint(path.with_name("checkpoint.npz"), other)
+        except (UsageError, envs.DataError, OSError, ValueError, KeyError):
+            continue  # of another version of this program, perhaps
+        if theirs["data"]["sha256"] == history["data"]["sha256"] and versions_there == versions() | {"blas": blas()}:
+            history |= {"models": theirs["models"], "models_from": str(path.parent)}
+            progress.seconds["fit"] = theirs["rows"][0]["fit_seconds"]
+            say(f"models of {path.parent}: validation loss {theirs['models'][-1]['model_loss']:.4f}")
+            rng = bremen.streams(cfg.seed) | {"model": state.rng["model"]}
+            return bremen.State(rng, state.norm, state.dynamics)
+    say(f"note: no run under {root} has fitted the same models")
+    return None
 
 
 def run_recursive(cfg, opts):
@@ -629,7 +659,7 @@ def write_results(folder, cfg, state, history, events):
     write_csv(folder / "progress.csv", rows)
     names = "deployment updates real_steps real_transitions evaluation_steps real_return real_return_std".split()
     about = {"command": command(cfg)} | {k: rows[-1][k] for k in names if k in rows[-1]}
-    known = {k: history[k] for k in ("data", "policy", "batches", "rows") if k in history}
+    known = {k: history[k] for k in ("data", "policy", "models_from", "batches", "rows") if k in history}
     made_by = {"command": about["command"], "commit": commit(), "versions": versions() | {"blas": blas()}}
     text = json.dumps(made_by | known, indent=1)
     envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
@@ -950,9 +980,11 @@ def runs(opts):
     configs = [replace(base, seed=seed) for seed in seeds]
     if base.tensorboard and not importlib.util.find_spec("tensorboardX"):
         raise UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'")
-    for flag, modes in {"describe": ("collect",), "out": ("collect", "plot")}.items():
+    for flag, modes in {"describe": ("collect",), "out": ("collect", "plot"), "models": ("offline",)}.items():
         if flag in opts and base.mode not in modes:
             raise UsageError(f"--{flag} {opts[flag]}: only with --mode {' or '.join(modes)}")
+    if "models" in opts and not Path(opts["models"]).is_dir():
+        raise UsageError(f"--models {opts['models']}: no such folder")
     if base.mode in ("offline", "recursive", "online") and "resume" not in opts:
         for cfg in configs:
             check_new(run_folder(cfg, opts))

@@ -9,6 +9,7 @@ dir=${1:?"usage: sh examples/evidence.sh DIR [NAME ...]"}
 shift
 here=$(dirname "$0")
 only=" $* "
+mkdir -p "$dir/offline"
 
 sweep() {
     name=$1
@@ -22,17 +23,18 @@ six="hopper half_cheetah walker2d ant cheetah_run pendulum"
 offline="--mode offline --n_train 100000"
 both="--env hopper half_cheetah --random_seeds 0 1 2"
 noise="--noise pure eps1 eps3 gaussian1 gaussian3 random"
+fitted="--models $dir/offline"  # the same bytes, without fitting the same models again
 
 # shellcheck disable=SC2086
 {
     sweep hopper --mode offline --env hopper --random_seeds 0 1 2 3 4
     sweep offline $offline 20000 --env $six --random_seeds 0 1 2 3 4
-    sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no
+    sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no $fitted
     sweep strategies $offline $both $noise
-    sweep trust_region $offline $both --target_kl 1e-4 1e-2
-    sweep penalty $offline $both --alpha 0.1 1
+    sweep trust_region $offline $both $fitted --target_kl 1e-4 1e-2
+    sweep penalty $offline $both $fitted --alpha 0.1 1
     sweep members $offline $both --members 1 2
-    sweep horizon $offline $both --horizon 50 1000
+    sweep horizon $offline $both $fitted --horizon 50 1000
     sweep recursive --mode recursive --env hopper half_cheetah walker2d pendulum --random_seeds 0 1 2
     sweep recursive_without_clone --mode recursive --env hopper half_cheetah walker2d pendulum --random_seeds 0 1 2 \
         --bc_init no

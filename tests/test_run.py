@@ -195,6 +195,8 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "unknown mode": (["--mode", "ofline"], "ofline"),
     "unknown preset": (["--preset", "fast"], "fast"),
     "unknown flag": (["--learning_rate", "1"], "--learning_rate"),
+    "models of no folder": (["--models", "absent"], "absent: no such folder"),
+    "models from scratch": (["--models", "log", "--mode", "recursive"], "only with --mode offline"),
     "describe without its mode": (["--describe", "a.npz"], "only with --mode collect"),
     "out without its modes": (["--mode", "offline", "--out", "a.npz"], "only with --mode collect or plot"),
     "abbreviated flag": (["--exp", "a"], "--exp"),
@@ -626,6 +628,35 @@ def test_config_reproduces_the_run(finished, dataset, here, no_pictures):
     """Nothing but config.json, under another name; --data because the cached dataset is elsewhere."""
     go("--param_path", finished / "config.json", "--exp_name", "again", "--data", dataset)
     same_results(finished, here / "log/pendulum/offline/again/again0")
+
+
+def test_models_of_another_run_give_the_same_bytes(finished, dataset, here, no_pictures, monkeypatch, capsys):
+    """And only of one that fitted them alike; a folder without any is said, and costs the time of fitting."""
+    fits, fit = [], bremen.fit_member
+    monkeypatch.setattr(bremen, "fit_member", lambda *args: fits.append(1) or fit(*args))
+    line = *PENDULUM, "--data", dataset, "--models", finished.parents[3]
+    go(*line)
+    same_results(finished, folder := here / "log/pendulum/offline/bremen/bremen0")
+    assert not fits and f"models of {finished}" in capsys.readouterr().out
+    assert json.loads((folder / "run.json").read_text())["models_from"] == str(finished)
+    assert rows_of(folder)[0]["fit_seconds"] == rows_of(finished)[0]["fit_seconds"]
+    go(*PENDULUM, "--data", dataset, "--no-bc_init", "--exp_name", "fitted")
+    fits.clear()
+    go(*line, "--no-bc_init", "--exp_name", "taken")
+    same_results(*(here / f"log/pendulum/offline/{name}/{name}0" for name in ("fitted", "taken")))
+    assert not fits
+    for i, other in enumerate((["--seed", 1], ["--model_lr", 1e-3], ["--validation", 0.5], ["--n_train", 150])):
+        go(*line, *other, "--exp_name", f"other{i}")
+        assert len(fits) == 2 * (i + 1) and "has fitted the same models" in capsys.readouterr().out
+    monkeypatch.setattr(run, "blas", lambda: "of another processor")
+    go(*line, "--exp_name", "elsewhere")
+    assert len(fits) == 10
+
+
+def test_models_are_those_of_the_same_data(finished, here, no_pictures, capsys):
+    go("--mode", "collect", "--env", "pendulum", "--noise", "random", "--n_train", 200, "--seed", 5, "--out", "d.npz")
+    go(*PENDULUM, "--data", "d.npz", "--models", finished)
+    assert "has fitted the same models" in capsys.readouterr().out
 
 
 # --- interrupted, diverged, resumed ---------------------------------------------------------------------------------
