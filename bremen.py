@@ -573,7 +573,7 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
     "classroom": {
         "*": dict(model_steps=30_000, model_patience=15),
         "hopper": _DEEP | dict(noise="eps3", gamma=0.995, iterations=24),
-        "walker2d": _HALF | _DEEP | dict(noise="gaussian3", gamma=0.995, horizon=100, iterations=28),
+        "walker2d": _HALF | _DEEP | dict(noise="gaussian3", gamma=0.995, horizon=100, std=0.3),
         "ant": _HALF | _DEEP | dict(lam=0.97, start="initial"),
         "half_cheetah": _HALF, "cheetah_run": _HALF | _DEEP | dict(horizon=100),
         "pendulum": _SLOWER_MODELS | dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3,
