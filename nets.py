@@ -196,9 +196,10 @@ def _adam_step(theta, g, m, v, t, lr, b1=0.9, b2=0.999, eps=1e-8):
     f = theta.dtype.type  # float32 stays float32: a bare 0.9 is a float64 in here
     rate, eps = f(lr * np.sqrt(1 - b2**t) / (1 - b1**t)), f(eps * np.sqrt(1 - b2**t))  # with the bias corrections in
     b1, c1, b2, c2 = f(b1), f(1 - b1), f(b2), f(1 - b2)  # them, as the paper proposes behind its Algorithm 1: one pass
-    for i in range(theta.size):
-        m[i] = b1 * m[i] + c1 * g[i]
-        v[i] = b2 * v[i] + c2 * g[i] * g[i]
+    tiny, zero = f(1e-30), f(0)  # the moments of a weight without gradient would decay to subnormal numbers, with which
+    for i in range(theta.size):  # some processors are fifteen times as slow; so small a moment moves no weight
+        mean, square = b1 * m[i] + c1 * g[i], b2 * v[i] + c2 * g[i] * g[i]
+        m[i], v[i] = mean if abs(mean) > tiny else zero, square if square > tiny else zero
         theta[i] -= rate * m[i] / (np.sqrt(v[i]) + eps)
 
 
