@@ -244,6 +244,18 @@ def test_adam_works_in_place_in_the_dtype_of_theta(dtype):
     np.testing.assert_array_equal(g, 1)
 
 
+def test_adam_moments_never_become_subnormal():
+    """Where the gradient stays zero they decay for ever: through the numbers that some processors are slow with."""
+    theta, state = np.ones(3, np.float32), nets.Adam(*(np.array([1, -1, 1e-6], np.float32) for _ in range(2)))
+    tiny, seen = np.finfo(np.float32).tiny, []
+    state.v[:] = [1, 1e-36, 1e-29]
+    for _ in range(3000):
+        state = nets.adam(theta, np.zeros(3, np.float32), state, 1e-3)
+        seen += [x[(x != 0) & (abs(x) < tiny)] for x in (state.m, state.v)]
+    assert np.concatenate(seen).size == 0
+    assert not state.m.any() and state.v[0] > 0.04  # and only those are zero that have decayed
+
+
 def test_adam_refuses_a_gradient_of_another_length():
     theta = np.ones(6)
     with pytest.raises(ValueError):  # e.g. a whole policy and the gradient of its weights alone
