@@ -246,9 +246,8 @@ def test_adam_works_in_place_in_the_dtype_of_theta(dtype):
 
 def test_adam_moments_never_become_subnormal():
     """Where the gradient stays zero they decay for ever: through the numbers that some processors are slow with."""
-    theta, state = np.ones(3, np.float32), nets.Adam(*(np.array([1, -1, 1e-6], np.float32) for _ in range(2)))
-    tiny, seen = np.finfo(np.float32).tiny, []
-    state.v[:] = [1, 1e-36, 1e-29]
+    m, v = np.array([1, -1, 1e-6], np.float32), np.array([1, 1e-37, 1e-29], np.float32)
+    theta, state, tiny, seen = np.ones(3, np.float32), nets.Adam(m, v), np.finfo(np.float32).tiny, []
     for _ in range(3000):
         state = nets.adam(theta, np.zeros(3, np.float32), state, 1e-3)
         seen += [x[(x != 0) & (abs(x) < tiny)] for x in (state.m, state.v)]
