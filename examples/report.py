@@ -7,14 +7,15 @@ of each deployment (mean ± std over the real episodes at its end); online: the 
 mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000 resamples of the seeds), as in Agarwal et al.,
 arXiv:2108.13264.
 
-A last table sets the methods side by side, a row per environment and dataset; its bottom row is the interquartile
-mean over environments and seeds of normalised scores (0: uniform random actions, 1: the behaviour policy in
-examples/behavior/), resampled within each environment.
+A last table sets the methods side by side, a row per environment and dataset (each number of transitions has its own
+table where an environment has several); its bottom row is the interquartile mean over environments and seeds of
+normalised scores (0: uniform random actions, 1: the behaviour policy in examples/behavior/), resampled within each
+environment.
 
 --figure FILE   return against deployments and real transitions, of recursive and online runs.  An update of online
                 TRPO is a deployment: its new policy goes to the robot
 --beside FILE   the last table as a picture: a panel per environment, a dot per seed
---profile FILE  of offline runs: the share of runs above any score, and imagined against real returns
+--profile FILE  the share of runs above any score, and imagined against real returns, a row per table
 --csv FILE      a row per run: returns, seconds, command, and what run.json adds: commit, versions, SHA-256 of the data
 """
 
@@ -256,15 +257,28 @@ def outcomes(experiments):
     return found
 
 
+def by_size(experiments):
+    """The experiments on each number of transitions apart where an environment has several, the largest first.
+
+    -> {what to add to a title: experiments}
+    """
+    size = lambda runs: int(runs[0].rows[0]["real_transitions"])
+    kinds = {(runs[0].config["env"], size(runs)) for runs in experiments}
+    if len(kinds) == len({env for env, _ in kinds}):
+        return {"": experiments}
+    sizes = sorted({n for _, n in kinds}, reverse=True)
+    return {f", {n:,} transitions": [runs for runs in experiments if size(runs) == n] for n in sizes}
+
+
 def methods_of(found):
     """All methods of `outcomes`, each once.  -> list"""
     return list(dict.fromkeys(method for cells in found.values() for method in cells))
 
 
-def comparison(found):
+def comparison(found, which=""):
     """The methods side by side; the bottom row where all datasets have the method, and more than one environment."""
     methods = methods_of(found)
-    print(f"### Side by side\n\n| | {' | '.join(methods)} |\n|---|{'---|' * len(methods)}")
+    print(f"### Side by side{which}\n\n| | {' | '.join(methods)} |\n|---|{'---|' * len(methods)}")
     for name, cells in found.items():
         texts = (interval_text(interquartile_mean(cells[m])) if m in cells else "" for m in methods)
         print(f"| {name} | {' | '.join(texts)} |")
@@ -380,9 +394,17 @@ def plot_beside(experiments, path):
 
 def plot_profile(experiments, path):
     """The share of runs above any normalised score, and how far imagined returns are from real ones."""
-    fig = run.figure(figsize=(11, 5))
-    left, right = fig.subplots(1, 2)
-    found, curves = outcomes(experiments), {}
+    parts = by_size(experiments)
+    fig = run.figure(figsize=(11, 5 * len(parts)))
+    for row, (which, some) in zip(fig.subplots(len(parts), 2, squeeze=False), parts.items()):
+        plot_shares(row[0], outcomes(some), f"last policies{which}")
+        plot_gaps(row[1], some)
+    run.save_figure(fig, Path(path))
+
+
+def plot_shares(ax, found, title):
+    """The share of runs above any normalised score, of `outcomes`, a line per method."""
+    curves = {}
     for name, cells in found.items():
         for method, returns in cells.items():
             curves.setdefault(method, []).append(score(name.split(",")[0], returns))
@@ -391,22 +413,27 @@ def plot_profile(experiments, path):
     thresholds = np.linspace(0, 1.1 * max(1, top), 200)
     for method, samples in curves.items():
         share, low, high = profile(samples, thresholds)
-        left.plot(thresholds, share, color=colors[method], label=f"{method} (n = {sum(map(len, samples))})")
-        left.fill_between(thresholds, low, high, color=colors[method], alpha=0.15, lw=0)
-    left.axvline(1, color="0.8", lw=1, zorder=0)
-    left.set(xlabel="normalised return (0: random actions, 1: behaviour policy)", ylabel="share of runs above it")
-    left.legend(frameon=False, fontsize=9)
+        ax.plot(thresholds, share, color=colors[method], label=f"{method} (n = {sum(map(len, samples))})")
+        ax.fill_between(thresholds, low, high, color=colors[method], alpha=0.15, lw=0)
+    ax.axvline(1, color="0.8", lw=1, zorder=0)
+    ax.set(xlabel="normalised return (0: random actions, 1: behaviour policy)", ylabel="share of runs above it")
+    ax.set_title(title)
+    ax.legend(frameon=False, fontsize=9)
+
+
+def plot_gaps(ax, experiments):
+    """Imagined against real returns of last policies, normalised, a dot per run."""
+    colors = palette(methods_of(outcomes(experiments)))
     for method, runs in zip(labels(experiments), experiments):
         if isinstance(runs[0], Peer):  # imagines nothing
             continue
         ends = [[r.rows[-1][k] for k in ("real_return", "imagined_return")] for r in runs]
-        points, shown = score(runs[0].config["env"], ends), right.get_legend_handles_labels()[1]
+        points, shown = score(runs[0].config["env"], ends), ax.get_legend_handles_labels()[1]
         label = None if method in shown else method
-        right.plot(*points.T, "o", ms=4, alpha=0.7, color=colors[method], label=label)
-    right.axline((0, 0), slope=1, color="0.6", lw=1, zorder=0)
-    right.set(xlabel="real return, normalised", ylabel="imagined return, normalised", title="last policies")
-    right.legend(frameon=False, fontsize=9)
-    run.save_figure(fig, Path(path))
+        ax.plot(*points.T, "o", ms=4, alpha=0.7, color=colors[method], label=label)
+    ax.axline((0, 0), slope=1, color="0.6", lw=1, zorder=0)
+    ax.set(xlabel="real return, normalised", ylabel="imagined return, normalised", title="last policies")
+    ax.legend(frameon=False, fontsize=9)
 
 
 def main(argv=None):
@@ -442,7 +469,8 @@ def report(opts):
     for runs in experiments:
         table(runs)
     if len(offline) > 1:
-        comparison(outcomes(offline))
+        for which, some in by_size(offline).items():
+            comparison(outcomes(some), which)
     print("Reported with " + ", ".join(f"{k} {v}" for k, v in run.versions().items()) + ".")
     if opts.figure:
         figure(others, opts.figure)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -144,6 +145,31 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
             assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
     for flag in "--profile", "--beside":
         assert report(finished / "recursive", flag, picture).returncode == 2
+
+
+def test_an_environment_with_two_sizes_of_data_has_two_tables(finished, tmp_path):
+    """Scores after few and after many transitions are not averaged; without a second size there is one table."""
+    for env, n in (("pendulum", 300), ("hopper", 600)):
+        folder = shutil.copytree(finished / "offline/bremen/bremen3", tmp_path / f"{env}{n}")
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"env": env, "n_train": n}))
+        rows = (folder / "progress.csv").read_text()
+        (folder / "progress.csv").write_text(rows.replace(",600,", f",{n},"))
+
+    def tables_of(*folders):
+        """The last tables: their titles, and the first cell of each row."""
+        _, *parts = report(*folders).stdout.split("### Side by side")
+        return [(text.split("\n")[0], re.findall(r"^\| (\w+, .*?) \|", text, re.M)) for text in parts]
+
+    first, hopper = finished / "offline/bremen", tmp_path / "hopper600"
+    one = ["hopper, 600 pure", "pendulum, 600 pure", "normalised, 2 environments"]
+    assert tables_of(first, hopper) == [("", one)]
+    small = (", 300 transitions", ["pendulum, 300 pure"])
+    assert tables_of(first, hopper, tmp_path / "pendulum300") == [(", 600 transitions", one), small]
+    picture = tmp_path / "profile.png"
+    assert report(first, tmp_path / "pendulum300", "--profile", picture).returncode == 0
+    with Image.open(picture) as image:
+        assert image.height > image.width * 0.8  # a row of panels for each
 
 
 def test_a_picture_side_by_side_where_an_environment_lacks_a_method(tmp_path, monkeypatch):
