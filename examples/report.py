@@ -409,8 +409,8 @@ def plot_shares(ax, found, title):
         for method, returns in cells.items():
             curves.setdefault(method, []).append(score(name.split(",")[0], returns))
     colors = palette(curves)
-    top = max(x.max() for samples in curves.values() for x in samples)
-    thresholds = np.linspace(0, 1.1 * max(1, top), 200)
+    scores = np.concatenate([x for samples in curves.values() for x in samples])
+    thresholds = np.linspace(min(0, 1.1 * scores.min()), 1.1 * max(1, scores.max()), 200)
     for method, samples in curves.items():
         share, low, high = profile(samples, thresholds)
         ax.plot(thresholds, share, color=colors[method], label=f"{method} (n = {sum(map(len, samples))})")
