@@ -397,18 +397,20 @@ def plot_profile(experiments, path):
     parts = by_size(experiments)
     fig = run.figure(figsize=(11, 5 * len(parts)))
     for row, (which, some) in zip(fig.subplots(len(parts), 2, squeeze=False), parts.items()):
-        plot_shares(row[0], outcomes(some), f"last policies{which}")
-        plot_gaps(row[1], some)
+        found = outcomes(some)
+        colors = palette(methods_of(found))
+        plot_shares(row[0], found, colors)
+        row[0].set_title(f"returns{which}")
+        plot_gaps(row[1], some, colors)
     run.save_figure(fig, Path(path))
 
 
-def plot_shares(ax, found, title):
+def plot_shares(ax, found, colors):
     """The share of runs above any normalised score, of `outcomes`, a line per method."""
     curves = {}
     for name, cells in found.items():
         for method, returns in cells.items():
             curves.setdefault(method, []).append(score(name.split(",")[0], returns))
-    colors = palette(curves)
     scores = np.concatenate([x for samples in curves.values() for x in samples])
     thresholds = np.linspace(min(0, 1.1 * scores.min()), 1.1 * max(1, scores.max()), 200)
     for method, samples in curves.items():
@@ -417,13 +419,11 @@ def plot_shares(ax, found, title):
         ax.fill_between(thresholds, low, high, color=colors[method], alpha=0.15, lw=0)
     ax.axvline(1, color="0.8", lw=1, zorder=0)
     ax.set(xlabel="normalised return (0: random actions, 1: behaviour policy)", ylabel="share of runs above it")
-    ax.set_title(title)
     ax.legend(frameon=False, fontsize=9)
 
 
-def plot_gaps(ax, experiments):
+def plot_gaps(ax, experiments, colors):
     """Imagined against real returns of last policies, normalised, a dot per run."""
-    colors = palette(methods_of(outcomes(experiments)))
     for method, runs in zip(labels(experiments), experiments):
         if isinstance(runs[0], Peer):  # imagines nothing
             continue
