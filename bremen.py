@@ -138,7 +138,7 @@ class State(NamedTuple):
     steps: int = 0  # real transitions taken (mode online)
 
 
-# "init": policy and value function; "imagine": imagining *and* improving; the others as named.
+# "init" is for new policies and value functions, "imagine" for imagining *and* the improving behind it.
 STREAMS = "init", "collect", "model", "clone", "imagine", "evaluate"
 
 
@@ -170,7 +170,7 @@ def policy_of(s, cfg):
     """The policy of a State, ready to act.  -> nets.Policy, whose sigma is that of sampling"""
     theta, (sizes, limit) = s.theta, policy_net(cfg)
     if cfg.density_std == "original":  # samples with one sigma, but judges actions by another
-        theta = np.concatenate([theta[: -sizes[-1]], np.full(sizes[-1], np.log(cfg.std * limit), theta.dtype)])
+        theta = np.concatenate([nets.split(theta, sizes)[0], np.full(sizes[-1], np.log(cfg.std * limit), theta.dtype)])
     return nets.Policy(theta, s.norm, (sizes, limit))
 
 
@@ -204,12 +204,11 @@ def train_offline(
         yield {"stage": "model", "state": s, **info}
     if s.beta is None:  # estimate the behavior policy by cloning, and start the policy from it
         beta, info = clone(newest or data, s.norm, cfg, s.rng["clone"], report)
-        theta = s.theta  # without a clone start: go on, as ME-TRPO does
         if cfg.bc_init:
             theta = beta
-        elif theta is None:
-            theta = new_policy(cfg, s.rng["init"])
-        critic = trpo.new_critic(s.rng["init"], data.obs.shape[1], cfg)
+        else:  # as ME-TRPO: go on from the policy that there is, at first from a random one
+            theta = new_policy(cfg, s.rng["init"]) if s.theta is None else s.theta
+        critic = trpo.new_critic(s.rng["init"], data.obs.shape[1], cfg)  # an old one knows the old normaliser
         if cfg.pretrain_value:
             critic = trpo.pretrain(critic, logged_paths(data), s.norm, cfg, s.rng["init"])
         s = s._replace(beta=beta, theta=theta, critic=critic)
@@ -234,12 +233,12 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
     deploy, batches = deploy or collect_batch, list(batches)
     s = state or State(streams(cfg.seed), deployments=0)
     while True:
-        if s.updates == cfg.updates_by(s.deployments):  # all are done that are due: deploy, collect real transitions
+        if s.updates == cfg.updates_by(s.deployments):  # all that were due are done, at first none: deploy
             if s.deployments == cfg.deployments:
                 return
             batch, info = deploy(s, cfg, s.rng["collect"], report)
             batches.append(batch)
-            s = s._replace(deployments=s.deployments + 1, dynamics=None, beta=None, critic=None)
+            s = s._replace(deployments=s.deployments + 1, dynamics=None, beta=None, critic=None)  # None: to be fitted
             yield {"stage": "deploy", "state": s, "batch": batch, **info}
         data = envs.join(batches)
         newest = data if cfg.all_bc else batches[-1]  # whose policy is to be cloned
@@ -253,7 +252,8 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
 
 def collect_batch(s, cfg, rng, report=ignore):
     """n_train / deployments real transitions of the policy with its noise, at first of uniform random actions:
-    Algorithm 1, "deploy".  `noise` may add more of it.  -> Batch, {"deployed_return": mean of its whole episodes}
+    Algorithm 1, "deploy".  `noise` makes a part of them wilder, as `envs.behavior` says.
+    -> Batch, {"deployed_return": mean of its whole episodes}
     """
     task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
     task = replace(task, max_steps=min(task.max_steps, cfg.deployed_steps))
@@ -299,21 +299,21 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     x, y = inputs(x)[order], delta(change)[order]
     enough = math.ceil(cfg.model_steps * cfg.model_batch / (len(x) - n))
     cfg = replace(cfg, model_epochs=max(cfg.model_epochs, enough))
-    rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))  # rng.spawn: no checkpoint keeps it
+    # not rng.spawn, which counts its children: no checkpoint keeps that number
+    rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))
     members = [fit_member(x[n:], y[n:], x[:n], y[:n], cfg, r) for r in rngs]
-    last, curves = {}, [[] for _ in members]
-    for k, result in nets.race(members):
-        last[k] = result
-        curves[k].append(result[0])
-        loss = float(np.mean([last[i][1] for i in sorted(last)]))  # sorted: a sum must not depend on who was first
-        report({"stage": "model", "done": max(map(len, curves)), "total": cfg.model_epochs, "loss": loss})
+    epochs, best, phi, curves = 0, {}, {}, [[] for _ in members]
+    for k, (val_loss, best[k], phi[k]) in nets.race(members):
+        curves[k].append(val_loss)
+        epochs, loss = epochs + 1, float(np.mean([best[i] for i in sorted(best)]))  # sorted: no matter who was first
+        report({"stage": "model", "done": epochs, "total": cfg.members * cfg.model_epochs, "loss": loss})
     seen = np.concatenate([data.obs, data.next_obs])
     lowest, highest = seen.min(axis=0), seen.max(axis=0)
-    if not cfg.clip_states:  # the original: 1e5
+    if not cfg.clip_states:  # (the original stops at 1e5)
         lowest[:], highest[:] = -np.inf, np.inf
     curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
-    phi = np.stack([last[k][2] for k in range(cfg.members)])
-    return Dynamics(phi, inputs, delta, lowest, highest), {"model_loss": loss, "model_curve": curve}
+    dynamics = Dynamics(np.stack([phi[k] for k in range(cfg.members)]), inputs, delta, lowest, highest)
+    return dynamics, {"model_loss": loss, "model_curve": curve}
 
 
 def fit_member(x, y, x_val, y_val, cfg, rng):
@@ -354,7 +354,7 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
     net, beta = policy_net(cfg), new_policy(cfg, rng)
     mu = nets.split(beta, net[0])[0]  # a view: Adam moves the weights of beta and leaves log_std alone
     moments, obs = nets.adam_init(mu), norm(data.obs)
-    for done in range(0, cfg.clone_steps, 500):
+    for done in range(0, cfg.clone_steps, 500):  # every 500 steps a look at the loss of 5,000 rows
         order = rng.integers(len(obs), size=min(500, cfg.clone_steps - done) * cfg.clone_batch)
         moments = nets.adam_epoch(mu, moments, obs, data.act, order, cfg.clone_batch, cfg.clone_lr, *net, cfg.gradients)
         loss = nets.mean_loss(mu, obs[order[:5000]], data.act[order[:5000]], *net)
@@ -380,7 +380,7 @@ def logged_paths(data):
 def start_states(data, cfg):
     """The states from which imagined paths start: any logged, logged episode starts, or simulator resets.  -> (R, S)
 
-    Resets, the original's default, are the only choice that needs the simulator.
+    Resets, the original's default, are the only choice that needs the simulator; logged episode starts are such resets.
     """
     if cfg.start == "dataset":
         return data.obs
@@ -403,9 +403,9 @@ def imagine_paths(s, starts, cfg, rng):
     B = max(1, cfg.imagined_steps // T)
     pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
     noise = policy_of(s, cfg).std * rng.standard_normal((T, B, task.act_dim), np.float32)
-    if cfg.member_per == "step":  # a group of columns for each worker: all follow the same members
+    if cfg.member_per == "step":  # the paths are shared out among the workers, and all follow the same members
         members = [rng.integers(K, size=T)] * min(B, nets.workers())
-    else:  # a group for each member
+    else:  # the paths are shared out among the members
         members = [np.full(T, k) for k in rng.permutation(K)[:B]]
     obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
     if not np.isfinite(next_obs).all():
@@ -498,7 +498,7 @@ def compare_paths(s, cfg, rng, n_paths=20):
     real = freeze_at_end(paths.next_obs, ended)
     imagined = np.stack([freeze_at_end(next_obs, terminated) for _, _, next_obs, terminated in worlds])
     error = np.sqrt(np.mean((s.norm(imagined) - s.norm(real)) ** 2, axis=(0, 2, 3), dtype=np.float64))
-    drawn = imagined[rng.integers(K, size=n_paths), :, np.arange(n_paths)].swapaxes(0, 1)  # a member for each path
+    drawn = imagined[rng.integers(K, size=n_paths), :, np.arange(n_paths)].swapaxes(0, 1)  # a member per path
     numbers = {"evaluation_steps": T * n_paths, "energy_distance": energy_distance(s.norm(real), s.norm(drawn))}
     numbers |= {"path_error": float(np.mean(error)), "path_error_last": float(error[-1])}
     numbers |= {f"one_step_error_{i}": float(e) for i, e in enumerate(one_step)}
@@ -544,7 +544,7 @@ def train_online(cfg, state=None, *, sample=None, improve=None):
     while s.steps < cfg.online_steps:
         paths, returns = sample(env, policy_of(s, cfg), cfg.online_horizon, s.rng["collect"])
         theta, critic, info = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), cfg, s.rng["imagine"])
-        norm = s.norm.merge(paths.obs.reshape(-1, task.obs_dim))
+        norm = s.norm.merge(paths.obs.reshape(-1, task.obs_dim))  # moves less and less: no need for `renormalized`
         steps = s.steps + paths.rew.size
         s = s._replace(theta=theta, critic=critic, norm=norm, updates=s.updates + 1, steps=steps)
         yield {"stage": "online", "state": s, "sampled_return": np.mean(returns or [np.nan]), **info}
@@ -563,8 +563,8 @@ def start_online(cfg):
 _HALF = dict(n_train=100_000, iterations=14)
 _DEEP = dict(model_hidden=(256, 256, 256))
 _LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
-_SLOWER_MODELS = dict(model_lr=2e-3, model_lr_last=1e-4)  # what the tables of these tasks were measured with
-PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and for single ones
+_SLOWER_MODELS = dict(model_lr=2e-3, model_lr_last=1e-4)  # where presets were tuned with them
+PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and, on top, for single ones
     "smoke": {
         "*": dict(n_train=3000, deployments=2, members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32),
                   clone_steps=300, iterations=2, iteration_updates=2, imagined_steps=2000, horizon=50, eval_episodes=4,
@@ -589,7 +589,7 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
 _FROM_SCRATCH = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
                      gamma=0.997, lam=0.97, model_steps=15_000)  # fmt: skip
 _TEN_DEPLOYMENTS = dict(n_train=2_000_000, deployments=10, iterations=800)
-RECURSIVE = {  # what mode recursive changes on top of that: whatever it does not name is as in mode offline
+RECURSIVE = {  # what mode recursive changes on top of both: whatever it does not name is as in mode offline
     "smoke": {},
     "classroom": {
         "*": _SLOWER_MODELS | dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,

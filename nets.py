@@ -69,7 +69,7 @@ def mlp_rows(theta, x, sizes, limit=None):
 
 
 def chunks(x, size=None):
-    """The rows of x in pieces of at most `size` (CHUNK).  -> list of views"""
+    """The rows of x in pieces of at most `size` (CHUNK, below).  -> list of views"""
     size = size or CHUNK
     return [x[i : i + size] for i in range(0, len(x), size)]
 
@@ -78,13 +78,13 @@ def mlp_tape(theta, x, sizes, limit=None):
     """What `mlp` computes, with everything its derivatives need.  -> [x, hidden_1, ..., output], each (B, width)"""
     tape, pairs = [x], layers(theta, sizes)
     for k, (W, b) in enumerate(pairs, 1):
-        tape.append(_add_bias(tape[-1] @ W, b, k < len(pairs)))
+        tape.append(_add_bias(tape[-1] @ W, b, relu=k < len(pairs)))
     return tape if limit is None else tape[:-1] + [limit * np.tanh(tape[-1])]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _add_bias(h, b, relu):
-    """h + b, or max(h + b, 0), in place: one pass over memory, where NumPy makes two, seven times as slow."""
+    """h + b, or max(h + b, 0), in place and in one pass over memory; NumPy's two take seven times as long."""
     for r in range(h.shape[0]):
         for j in range(h.shape[1]):
             h[r, j] += b[j]
@@ -110,7 +110,7 @@ def mlp_vjp(theta, tape, g, sizes, limit=None):
     """
     out = np.empty(n_params(sizes), theta.dtype)
     g = _through_squash(tape[-1], g, limit)
-    steps = list(zip(layers(theta, sizes), layers(out, sizes), tape))
+    steps = list(zip(layers(theta, sizes), layers(out, sizes), tape))  # gW and gb are views of out
     for i, ((W, _), (gW, gb), h) in reversed(list(enumerate(steps))):
         np.dot(h.T, g, out=gW)
         gb[:] = g.sum(axis=0)
@@ -130,7 +130,7 @@ def mlp_jvp(theta, tape, v, sizes, limit=None):
         dy += vb
         if d is not None:
             dy += d @ W
-        d = dy if y is tape[-1] else _relu_gate(dy, y)  # no ReLU behind the last layer
+        d = dy if y is tape[-1] else _relu_gate(dy, y)  # the last layer has no ReLU
     return _through_squash(tape[-1], d, limit)
 
 
@@ -193,11 +193,14 @@ def adam(theta, g, state, lr):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _adam_step(theta, g, m, v, t, lr, b1=0.9, b2=0.999, eps=1e-8):
+    # the bias corrections are in rate and eps, as the paper proposes behind its Algorithm 1: one pass
     f = theta.dtype.type  # float32 stays float32: a bare 0.9 is a float64 in here
-    rate, eps = f(lr * np.sqrt(1 - b2**t) / (1 - b1**t)), f(eps * np.sqrt(1 - b2**t))  # with the bias corrections in
-    b1, c1, b2, c2 = f(b1), f(1 - b1), f(b2), f(1 - b2)  # them, as the paper proposes behind its Algorithm 1: one pass
-    tiny, zero = f(1e-30), f(0)  # the moments of a weight without gradient would decay to subnormal numbers, with which
-    for i in range(theta.size):  # some processors are fifteen times as slow; so small a moment moves no weight
+    rate, eps = f(lr * np.sqrt(1 - b2**t) / (1 - b1**t)), f(eps * np.sqrt(1 - b2**t))
+    b1, c1, b2, c2 = f(b1), f(1 - b1), f(b2), f(1 - b2)
+    # moments without a gradient would decay to subnormal numbers, with which some processors are fifteen times as
+    # slow; moments below `tiny` move no weight
+    tiny, zero = f(1e-30), f(0)
+    for i in range(theta.size):
         mean, square = b1 * m[i] + c1 * g[i], b2 * v[i] + c2 * g[i] * g[i]
         m[i], v[i] = mean if abs(mean) > tiny else zero, square if square > tiny else zero
         theta[i] -= rate * m[i] / (np.sqrt(v[i]) + eps)
@@ -357,13 +360,13 @@ class Policy(NamedTuple):
 
 def rollout_plain(
     theta, policy_sizes, phi, sizes, limit, obs_mean, obs_scale, in_mean, in_scale, d_mean, d_scale,
-    lowest, highest, low, high, pool, noise, member,
+    lowest, highest, box_low, box_high, pool, noise, member,
 ):  # fmt: skip
     """Imagined paths: policy, model, healthy box, step after step.
 
     theta (P,) and phi (K, P) with the widths of their layers; the mean and scale of the normalisers of the policy's
     observations (S,), of the models' inputs (S + A,) and outputs (S,); lowest and highest state that a model may
-    predict, low and high corner of the healthy box (S,).
+    predict, box_low and box_high corner of the healthy box (S,).
     pool (T, B, S): pool[0] are the first states, pool[t] the states from which a path that ended at t - 1 goes on.
     noise (T, B, A) is added to the mean action.  member (T,): whose prediction counts at each step.
     -> obs (T, B, S), act (T, B, A) not clipped, next_obs (T, B, S), terminated (T, B)
@@ -373,7 +376,7 @@ def rollout_plain(
         act = mlp(theta, (s - obs_mean) / obs_scale, policy_sizes, limit) + noise[t]
         x = (np.concatenate([s, np.clip(act, -limit, limit)], axis=1) - in_mean) / in_scale
         next_obs = np.clip(s + mlp(phi[k], x, sizes) * d_scale + d_mean, lowest, highest)
-        terminated = ~np.all((low < next_obs) & (next_obs < high), axis=1)
+        terminated = ~np.all((box_low < next_obs) & (next_obs < box_high), axis=1)
         rows.append((s, act, next_obs, terminated))
         s = np.where(terminated[:, None], pool[min(t + 1, len(pool) - 1)], next_obs)
     return tuple(np.stack(column) for column in zip(*rows))
@@ -382,7 +385,7 @@ def rollout_plain(
 @numba.njit(nogil=True, cache=True)
 def rollout(
     theta, policy_sizes, phi, sizes, limit, obs_mean, obs_scale, in_mean, in_scale, d_mean, d_scale,
-    lowest, highest, low, high, pool, noise, member,
+    lowest, highest, box_low, box_high, pool, noise, member,
 ):  # fmt: skip
     """What `rollout_plain` says, several times as fast, and without the GIL.  -> obs, act, next_obs, terminated"""
     T, B, S = pool.shape
@@ -407,7 +410,7 @@ def rollout(
             for j in range(S):
                 y = min(max(s[b, j] + d[b, j] * d_scale[j] + d_mean[j], lowest[j]), highest[j])
                 obs[t, b, j], next_obs[t, b, j] = s[b, j], y
-                healthy = healthy and low[j] < y and y < high[j]
+                healthy = healthy and box_low[j] < y and y < box_high[j]
             terminated[t, b] = not healthy
             for j in range(S):
                 s[b, j] = next_obs[t, b, j] if healthy else pool[min(t + 1, T - 1), b, j]
@@ -460,9 +463,13 @@ def race(generators):
     idle at the end of each.  A generator must not yield None.
     """
     running = {_pool.submit(next, g, None): i for i, g in enumerate(generators)}
-    while running:
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            i, item = running.pop(future), future.result()
-            if item is not None:
-                running[_pool.submit(next, generators[i], None)] = i
-                yield i, item
+    try:
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                i, item = running.pop(future), future.result()
+                if item is not None:
+                    running[_pool.submit(next, generators[i], None)] = i
+                    yield i, item
+    finally:  # after Ctrl-C or an error nobody waits for what has not begun
+        for future in running:
+            future.cancel()

@@ -217,7 +217,8 @@ def load_policy(path, task):
         norm = nets.Normalizer(mean, std, float(count))
         return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
     except Exception as e:  # what stands in a damaged file, nobody knows
-        raise envs.DataError(f"{path}: not a policy of {task.name} ({type(e).__name__}: {e})") from e
+        why = f"no {e} in it" if isinstance(e, KeyError) else f"{type(e).__name__}: {e}"
+        raise envs.DataError(f"{path}: not a policy of {task.name} ({why})") from e
 
 
 def pack(x, name):
@@ -343,7 +344,8 @@ def way_on(folder):
     if (folder / "config.json").exists():
         if json.loads((folder / "config.json").read_text())["mode"] == "online":
             return f"mode online keeps no checkpoint: remove {folder} or choose another --exp_name to begin again"
-        kept = "its last checkpoint is kept" if (folder / "checkpoint.npz").exists() else "it has no checkpoint yet"
+        kept = "its last checkpoint is kept (a stage that was not finished begins again)"
+        kept = kept if (folder / "checkpoint.npz").exists() else "it has no checkpoint yet"
         return f"{kept}, go on with: python run.py --resume {folder}"
     return "nothing was written"
 
@@ -356,7 +358,7 @@ class Progress:
 
     TEXT = {
         "collect": ("collecting transitions", "row", None),
-        "deploy": ("deploying the policy", "row", None),
+        "deploy": ("deploying", "row", None),
         "model": ("fitting the models", "epoch", "loss"),
         "clone": ("cloning the behaviour", "step", "loss"),
         "update": ("imagining and improving", "update", "imagined_reward"),
@@ -823,10 +825,15 @@ def run_plot(cfg, opts):
 
 def plot_runs(folders, path):
     """Real return of one or many runs; several of a kind become their mean with its 95 % confidence interval."""
-    groups = {}
-    for folder in folders:
-        key, x, y = read_run(Path(folder))
+    groups, begun = {}, lambda folder: (folder / "config.json").exists() and not (folder / "progress.csv").exists()
+    for folder in map(Path, folders):
+        if begun(folder):
+            say(f"note: {folder} is left out, it has no iteration yet")
+            continue
+        key, x, y = read_run(folder)
         groups.setdefault(key, []).append((x, y))
+    if not groups:
+        raise UsageError("nothing to plot yet")
     fig = figure(figsize=(8, 5))
     ax = fig.subplots()
     for (label, _), curves in groups.items():
@@ -854,7 +861,9 @@ def read_run(folder):
             raise ValueError("progress.csv has no rows yet")
         label = f"{config['env']}, {config['mode']}, {folder.resolve().parent.name}"
         return (label, x), *(np.array([float(r[k] or "nan") for r in rows]) for k in (x, y))
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except OSError as e:
+        raise UsageError(f"{folder}: not the directory of a run ({e.filename}: {e.strerror})") from e
+    except (ValueError, KeyError, TypeError) as e:
         raise UsageError(f"{folder}: not the directory of a run ({type(e).__name__}: {e})") from e
 
 
@@ -962,6 +971,28 @@ def plot_levels(ax, cfg, history):
 # --- entry ----------------------------------------------------------------------------------------------------------
 
 
+# Flags that only some modes look at: with another one they are refused.  Those for all modes are not here.
+ONLY = {
+    "offline": "data models",
+    "recursive": "deployments deployed_steps all_bc interval",
+    "online": "online_steps online_envs online_horizon",
+    "video": "video_dir video_format",
+    "plot": "runs",
+    "collect": "describe",
+    "collect plot": "out",
+    "offline collect": "data_dir",
+    "offline collect evaluate video": "policy",
+    "offline recursive evaluate": "eval_episodes",
+    "offline recursive collect": "n_train noise",
+    "offline recursive": "members model_hidden model_lr model_lr_last model_batch model_epochs model_steps "
+    "model_patience validation clone_lr clone_batch clone_steps bc_init iterations imagined_steps horizon start "
+    "clip_states member_per alpha pretrain_value eval_interval_episodes eval_model",
+    "offline recursive online": "gradients policy_hidden std density_std learn_std iteration_updates target_kl gamma "
+    "lam cg_iters cg_damping fisher_rows backtrack max_backtracks accept_ratio value value_hidden value_epochs "
+    "value_batch value_lr keep_policies tensorboard exp_name sub_exp_name log_dir",
+}
+
+
 def runs(opts):
     """What the command line asks for, one Config per seed.  -> list; or UsageError"""
     given = [name for name in ("random_seeds", "param_path", *(f.name for f in fields(bremen.Config))) if name in opts]
@@ -980,9 +1011,9 @@ def runs(opts):
     configs = [replace(base, seed=seed) for seed in seeds]
     if base.tensorboard and not importlib.util.find_spec("tensorboardX"):
         raise UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'")
-    for flag, modes in {"describe": ("collect",), "out": ("collect", "plot"), "models": ("offline",)}.items():
-        if flag in opts and base.mode not in modes:
-            raise UsageError(f"--{flag} {opts[flag]}: only with --mode {' or '.join(modes)}")
+    for modes, flags in () if "resume" in opts else ONLY.items():
+        if base.mode not in modes.split() and (idle := [name for name in flags.split() if name in opts]):
+            raise UsageError(f"--{idle[0]}: only with --mode {' or '.join(modes.split())}")
     if "models" in opts and not Path(opts["models"]).is_dir():
         raise UsageError(f"--models {opts['models']}: no such folder")
     if base.mode in ("offline", "recursive", "online") and "resume" not in opts:

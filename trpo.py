@@ -45,10 +45,10 @@ def _discounted_sum(td, ended, decay):
 
 
 def conjugate_gradient(product, b, iters=10, tol=1e-10):
-    """Solve A x = b for symmetric positive definite A, given only v -> A v.  b (P,) -> x (P,), |A x - b| / |b|
+    """Solve A x = b for symmetric positive definite A, given only v -> A v.  b (P,) -> x (P,), residual |A x - b| / |b|
 
     Hestenes & Stiefel 1952; arXiv:1502.05477, appendix C.  float64 throughout: float32 dot products of long
-    vectors would spoil conjugacy.
+    vectors would spoil conjugacy.  The residual is that of the recursion, not computed anew.
     """
     x, r = np.zeros(b.shape), np.array(b, np.float64)
     p, rr = r.copy(), r @ r  # copy: r changes below
@@ -66,11 +66,11 @@ def conjugate_gradient(product, b, iters=10, tol=1e-10):
 
 
 def line_search(evaluate, full_step, expected, max_kl, backtrack=0.8, max_backtracks=15, accept_ratio=0.1):
-    """Longest shrunken step that improves and stays in the trust region: arXiv:1502.05477, appendix C.
+    """The longest of ever shorter steps that improves and stays in the trust region: arXiv:1502.05477, appendix C.
 
     `evaluate(step) -> (improvement, kl)`; full_step (P,); `expected` is the improvement that the gradient predicts
-    for the full step.  Accepted is the first backtrack^k * full_step with kl <= max_kl and at least `accept_ratio`
-    of the predicted improvement (the original code looks at the improvement alone).
+    for the full step.  Accepted is the first backtrack^k * full_step with kl <= max_kl and an improvement, which
+    is at least `accept_ratio` of the predicted one (the original code looks at the improvement alone).
     -> step (P,) (zeros when none is), improvement, kl, backtracks, accepted
     """
     for k in range(max_backtracks + 1):
@@ -97,7 +97,7 @@ class Rows(NamedTuple):
 
     def chunks(self, size=None):
         """The same rows in cache-sized pieces (nets.chunks).  -> list of Rows"""
-        return [Rows(*columns, self.log_std) for columns in zip(*(nets.chunks(column, size) for column in self[:4]))]
+        return [Rows(*columns, self.log_std) for columns in zip(*(nets.chunks(column, size) for column in self[:-1]))]
 
 
 def surrogate(theta, rows, net):
@@ -188,11 +188,12 @@ def step(theta, rows, net, cfg, rng):
     if not cfg.learn_std:
         free[-len(rows.log_std) :] = 0.0  # a fixed log_std neither moves nor bends the trust region
     some = rng.choice(n, max(1, round(cfg.fisher_rows * n)), replace=False) if cfg.fisher_rows < 1 else slice(None)
-    product = fisher_product(theta, Rows(*(column[some] for column in rows[:4]), rows.log_std), net, cfg.gradients)
+    product = fisher_product(theta, Rows(*(column[some] for column in rows[:-1]), rows.log_std), net, cfg.gradients)
     damped = lambda v: free * product(free * v) + cfg.cg_damping * v
 
     g = free * policy_gradient(theta, rows, net, cfg.gradients)
     x, residual = conjugate_gradient(damped, g, cfg.cg_iters)
+    # x @ damped(x) is x @ g but for rounding, which must not widen the trust region
     full_step = x * np.sqrt(2 * cfg.target_kl / max(x @ damped(x), 1e-30))
     before = float(np.mean(rows.adv, dtype=np.float64))  # the surrogate at theta: every ratio is 1
 
@@ -277,7 +278,7 @@ def explained_variance(prediction, target):
 
 
 class Paths(NamedTuple):
-    """On-policy rows: time runs down, paths stand side by side and restart in place.
+    """On-policy rows: axis 0 is time, along axis 1 paths stand side by side, and they restart in place.
 
     obs, next_obs (T, B, S), act (T, B, A) as sampled, not clipped; the rest (T, B): rew per step, terminated,
     truncated, and time, the steps since the path's start.
@@ -293,7 +294,8 @@ class Paths(NamedTuple):
 
 
 def sample_paths(env, policy, steps, rng):
-    """Go on for `steps` steps with a Policy in an envs.TaskVectorEnv.  -> Paths (steps, B), ended returns"""
+    """Go on for `steps` steps with a Policy in an envs.TaskVectorEnv, whose final_obs are complete (Gymnasium asks for
+    those of ended rows only).  -> Paths (steps, B), ended returns"""
     columns, returns, obs = [], [], env.obs.copy()
     for _ in range(steps):
         time, action = env.elapsed.copy(), policy.sample(obs, rng)

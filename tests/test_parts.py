@@ -54,14 +54,14 @@ def test_a_part_fits_on_a_page(path):
     "part, changes",
     [({"fit": linear_models.fit}, {"model_hidden": ()}), ({"clone": weighted_clone.clone}, {}),
      ({"imagine": cautious_rollout.imagine}, {}), ({"improve": ppo_update.improve}, {})],
-    ids=lambda x: next(iter(x), "as it is"),
+    ids=lambda x: next(iter(x), "unchanged"),
 )  # fmt: skip
 def test_a_part_changes_what_is_learnt_and_nothing_breaks(part, changes, capsys):
     plain, changed = trial.compare(changes, numbers=TINY, **part)
     assert np.isfinite(changed).all() and not np.array_equal(plain, changed)
-    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [
-        f"{name}, {what}" for name in ("as it is", *part) for what in ("clone", "last policy")
-    ]
+    names = ("BREMEN", *(f"with another {p}" for p in part))
+    titles = [f"{name}, {what}" for name in names for what in ("clone", "last policy")]
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == titles
 
 
 def test_linear_models_are_right_where_the_world_is_linear(data):

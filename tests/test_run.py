@@ -39,6 +39,7 @@ HERE = Path(__file__).parent
 SMALL = "--preset smoke --n_train 300 --imagined_steps 100 --clone_steps 20 --model_epochs 2".split()
 SMALL += "--model_hidden 8 --policy_hidden 8 --value_hidden 8".split()
 PENDULUM = [*SMALL, "--env", "pendulum", "--noise", "random"]
+COLLECT = "--mode collect --env pendulum --preset smoke --n_train 300 --noise random".split()
 FIELDS = {f.name: f.default for f in dataclasses.fields(bremen.Config)}
 PROMISED = ["checkpoint.npz", "checkpoint_before.npz", "config.json", "curves.png", "policy.npz", "progress.csv"]
 PROMISED.append("run.json")
@@ -198,7 +199,11 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "models of no folder": (["--models", "absent"], "absent: no such folder"),
     "models from scratch": (["--models", "log", "--mode", "recursive"], "only with --mode offline"),
     "describe without its mode": (["--describe", "a.npz"], "only with --mode collect"),
-    "out without its modes": (["--mode", "offline", "--out", "a.npz"], "only with --mode collect or plot"),
+    "out without its modes": (["--mode", "offline", "--out", "a.npz"], "--out: only with --mode collect or plot"),
+    "members of nothing": (["--mode", "evaluate", "--members", "9"], "--members: only with --mode"),
+    "the clone's flag online": (["--mode", "online", "--no-bc_init"], "--bc_init: only with --mode"),
+    "data online": (["--mode", "online", "--data", "a.npz"], "--data: only with --mode offline"),
+    "deployments offline": (["--deployments", "1"], "--deployments: only with --mode recursive"),
     "abbreviated flag": (["--exp", "a"], "--exp"),
     "flag with a hyphen": (["--target-kl", "1"], "did you mean --target_kl?"),
     "flag with a hyphen and its value": (["--target-kl=1"], "did you mean --target_kl?"),
@@ -266,7 +271,7 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "log_dir in /proc": ([*PLAIN, "--log_dir", "/proc/log"], "/proc/log"),
     "data_dir below a file": ([*PLAIN, "--data_dir", "text.npz/x"], "text.npz"),
     "data_dir in /proc": ([*PLAIN, "--data_dir", "/proc/data"], "/proc/data"),
-    "online, log_dir below a file": ([*PLAIN, "--mode", "online", "--log_dir", "text.npz/x"], "text.npz"),
+    "online, log_dir below a file": (["--mode", "online", "--log_dir", "text.npz/x"], "text.npz"),
     "resume missing": (["--resume", "absent"], "absent"),
     "resume a file": (["--resume", "text.npz"], "text.npz"),
     "resume without config": (["--resume", "no_config"], "config.json"),
@@ -313,25 +318,33 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "plot below a file": (["--mode", "plot", "--runs", LOG, "--out", "text.npz/x.png"], "text.npz"),
     "plot in an unknown format": (["--mode", "plot", "--runs", LOG, "--out", "x.xyz"], "xyz"),
     "plot onto a folder": (["--mode", "plot", "--runs", LOG, "--out", "data"], "data"),
-    "collect twice": ([*PENDULUM, "--mode", "collect"], "exists"),
-    "collect onto a file": ([*PENDULUM, "--mode", "collect", "--out", "text.npz"], "text.npz"),
-    "collect onto a folder": ([*PENDULUM, "--mode", "collect", "--out", "data"], "data"),
-    "collect below a file": ([*PENDULUM, "--mode", "collect", "--out", "text.npz/x.npz"], "text.npz"),
+    "collect twice": ([*COLLECT], "exists"),
+    "collect onto a file": ([*COLLECT, "--out", "text.npz"], "text.npz"),
+    "collect onto a folder": ([*COLLECT, "--out", "data"], "data"),
+    "collect below a file": ([*COLLECT, "--out", "text.npz/x.npz"], "text.npz"),
     "describe what is missing": (["--mode", "collect", "--describe", "absent.npz"], "absent.npz"),
     "describe a policy": (["--mode", "collect", "--describe", f"{LOG}/policy.npz"], "policy.npz"),
     "describe text": (["--mode", "collect", "--describe", "text.npz"], "text.npz"),
     "describe an unknown env": (["--mode", "collect", "--describe", "moon.npz"], "moon"),
     "describe onto a folder": (["--mode", "collect", "--describe", "data.npz", "--out", "data"], "data"),
-    "collect into /proc": ([*PENDULUM, "--mode", "collect", "--out", "/proc/data/x.npz"], "/proc/data"),
+    "collect into /proc": ([*COLLECT, "--out", "/proc/data/x.npz"], "/proc/data"),
     "collect with a dataset": (
-        [*PENDULUM, "--mode", "collect", "--noise", "pure", "--policy", "data.npz", "--out", "x.npz"],
+        [*COLLECT, "--noise", "pure", "--policy", "data.npz", "--out", "x.npz"],
         "data.npz",
     ),
     "collect with another env's policy": (
-        [*SMALL, "--mode", "collect", "--env", "hopper", "--policy", f"{LOG}/policy.npz", "--out", "x.npz"],
+        [*COLLECT, "--noise", "pure", "--env", "hopper", "--policy", f"{LOG}/policy.npz", "--out", "x.npz"],
         "pendulum",
     ),
 }
+
+
+def test_every_flag_knows_its_modes():
+    """Each field of Config and each other flag once, but for those of all modes; no mode is misspelt."""
+    flags = " ".join(run.ONLY.values()).split()
+    everywhere = {"mode", "env", "preset", "seed", "threads", "random_seeds", "param_path", "resume", "restart_iter"}
+    assert sorted(flags) == sorted({action.dest for action in run.parser()._actions} - everywhere - {"help"})
+    assert {mode for modes in run.ONLY for mode in modes.split()} == set(bremen.CHOICES["mode"])
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -415,7 +428,7 @@ def test_a_run_names_its_data_and_refuses_others_when_it_goes_on(finished, datas
 def test_a_large_collection_takes_little_memory(here):
     """300,000 transitions of the pendulum are 10 MB on the disk; tracemalloc counts NumPy's arrays."""
     tracemalloc.start()
-    go(*SMALL, "--env", "pendulum", "--mode", "collect", "--noise", "random", "--n_train", "300000", "--out", "d.npz")
+    go(*COLLECT, "--n_train", "300000", "--out", "d.npz")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (here / "d.npz").stat().st_size > 9e6 and peak < 6e6
@@ -510,19 +523,7 @@ def test_closing_table_and_data_name_the_policy_behind_mixed_data(here, no_pictu
         **envs.read_meta("policy.npz", envs.read_npz(here / "policy.npz")), "return_mean": -123.0, "return_std": 45.0,
     }))  # fmt: skip
     for noise in ("gaussian1", "pure"):
-        go(
-            *SMALL,
-            "--env",
-            "pendulum",
-            "--mode",
-            "collect",
-            "--noise",
-            noise,
-            "--policy",
-            "p.npz",
-            "--out",
-            f"{noise}.npz",
-        )
+        go(*COLLECT, "--noise", noise, "--policy", "p.npz", "--out", f"{noise}.npz")
         _, meta = envs.load_dataset(here / f"{noise}.npz", envs.TASKS["pendulum"])
         assert meta["policy_return"] == [-123.0, 45.0]
         go(*SMALL, "--env", "pendulum", "--data", f"{noise}.npz", "--exp_name", noise, "--iterations", "0")
@@ -760,7 +761,7 @@ def test_ctrl_c_before_the_first_checkpoint_can_be_resumed_too(
 
 def test_ctrl_c_while_collecting_leaves_no_half_dataset(here, monkeypatch, capsys):
     trip(monkeypatch, (envs, "in_order"), 1, KeyboardInterrupt())
-    assert interrupted(*PENDULUM, "--mode", "collect", "--out", "new.npz") not in (0, None)
+    assert interrupted(*COLLECT, "--out", "new.npz") not in (0, None)
     assert "--resume" not in stderr_line(capsys)
     assert tree(here) == {}
 
@@ -1057,7 +1058,6 @@ ORIGINAL = {
     "--noise eps3": ("noise", "eps3"),
     "--param_value": ("value", "mlp"),
     "--pretrain_value": ("pretrain_value", True),
-    "--all_bc": ("all_bc", True),
     "--eval_model": ("eval_model", True),
     "--save_variables": ("keep_policies", True),
     "--const_sampling": ("learn_std", False),
@@ -1068,6 +1068,7 @@ def test_the_originals_flags_arrive(config_of):
     plain = config_of("--preset", "paper")
     for flag, (field, value) in ORIGINAL.items():
         assert config_of("--preset", "paper", *flag.split()) == {**plain, field: value}, flag
+    assert run.read_config(vars(run.parser().parse_args("--mode recursive --all_bc".split()))).all_bc
 
 
 def test_const_sampling_overrides_a_file(config_of, here):
@@ -1183,12 +1184,18 @@ EVERYTHING = dict(
 
 
 def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pictures, capsys):
-    """A run with no field at its default; a field that is new in Config belongs in EVERYTHING."""
-    argv = ["--data", str(dataset)]
+    """A run with no field at its default; a field that is new in Config belongs in EVERYTHING.  Those of other modes
+    come from a file: on the line they would be refused."""
+    other = {name for modes, names in run.ONLY.items() if "offline" not in modes for name in names.split()}
+    lines = {}
     for name, value in EVERYTHING.items():
         words = value if isinstance(value, list) else [value]
-        argv += [f"--{'' if value else 'no-'}{name}"] if isinstance(value, bool) else [f"--{name}", *map(str, words)]
-    go(*argv)
+        lines[name] = [f"--{'' if value else 'no-'}{name}", *(() if isinstance(value, bool) else map(str, words))]
+        read = vars(run.parser().parse_args(lines[name]))[name]
+        assert read == value or list(read) == value, name
+    (here / "other.json").write_text(json.dumps({k: v for k, v in EVERYTHING.items() if k in other}))
+    own = (word for name, line in lines.items() if name not in other for word in line)
+    go("--param_path", "other.json", "--data", dataset, *own)
     folder = here / "log/pendulum/offline/bremen/bremen3"
     wanted = {**EVERYTHING, "data": str(dataset)}
     assert json.loads((folder / "config.json").read_text()) == wanted
@@ -1203,7 +1210,7 @@ def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pict
 
 def collected(argv, path):
     """`--mode collect` into `path`.  -> Batch, meta"""
-    go(*SMALL, "--mode", "collect", "--env", "pendulum", "--out", path, *argv)
+    go(*COLLECT, "--noise", "pure", "--out", path, *argv)
     return envs.load_dataset(path, envs.TASKS["pendulum"])
 
 
@@ -1273,7 +1280,8 @@ def test_n_train_is_honoured(dataset, here, no_pictures, monkeypatch, capsys):
 
 # --- online, plots, video -------------------------------------------------------------------------------------------
 
-ONLINE = "--mode online --online_steps 400 --online_envs 2 --online_horizon 50 --iteration_updates 2".split()
+ONLINE = "--mode online --env pendulum --preset smoke --policy_hidden 8 --value_hidden 8 --iteration_updates 2".split()
+ONLINE += "--online_steps 400 --online_envs 2 --online_horizon 50".split()
 
 
 @pytest.fixture(scope="module")
@@ -1282,7 +1290,7 @@ def online(tmp_path_factory):
     folder = tmp_path_factory.mktemp("online")
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.chdir(folder)
-        go(*PENDULUM, *ONLINE, "--random_seeds", "0", "1")
+        go(*ONLINE, "--random_seeds", "0", "1")
     return [folder / "log/pendulum/online/bremen" / f"bremen{seed}" for seed in (0, 1)]
 
 
@@ -1309,7 +1317,7 @@ def test_online_same_seed_same_bytes(online, here, no_pictures):
 def test_an_online_run_is_not_overwritten(online, monkeypatch, capsys):
     monkeypatch.chdir(online[0].parents[4])
     before = tree(online[0])
-    assert run.main([*PENDULUM, *ONLINE]) == 2
+    assert run.main(ONLINE) == 2
     assert "exists" in stderr_line(capsys) and tree(online[0]) == before
 
 

@@ -81,6 +81,9 @@ def check_paths(paths, s, starts, cfg):
     before, on = paths.terminated[:-1], paths.obs[1:]
     assert np.array_equal(on[~before], paths.next_obs[:-1][~before]), "a healthy path must go on from its next_obs"
     assert before.sum() == 0 or is_start(on[before]).all(), "a path that fell must go on in a row of starts"
+    began = np.take_along_axis(paths.obs, (np.arange(T)[:, None] - paths.time)[..., None], axis=0)[:-1]
+    same = np.all(on == began, axis=-1)[before]
+    assert same.sum() <= len(same) / 2, "a path that fell must go on in another row of starts, drawn anew"
     noise = (paths.act - bremen.policy_of(s, cfg).mean(paths.obs.reshape(T * B, S)).reshape(T, B, A)).ravel()
     sigma, spread = cfg.std * task.act_limit, 5 / np.sqrt(noise.size)
     right = abs(noise.std() / sigma - 1) < spread and abs(noise.mean()) < spread * sigma

@@ -28,8 +28,8 @@ def compare(changes=(), data=pendulum_data, numbers=(), **parts):
     parts: keywords of train_offline; changes: what they need in the Config; numbers: of the Config of both; data: a
     function Config -> Batch.  -> returns of the last policies, one (50,) each
     """
-    last = []
-    for name, chosen, own in [("as it is", {}, ()), (", ".join(parts), parts, changes)][: 1 + bool(parts)]:
+    last, trials = [], [("BREMEN", {}, ()), (f"with another {', '.join(parts)}", parts, changes)]
+    for name, chosen, own in trials[: 1 + bool(parts)]:
         cfg = bremen.configured(**{"env": "pendulum", **SMALL, **dict(numbers), **dict(own)})
         records = bremen.train_offline(cfg, data(cfg), **chosen)
         total = 2 + cfg.updates_by(1)

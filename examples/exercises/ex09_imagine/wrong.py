@@ -18,15 +18,16 @@ def clipped_actions(s, starts, cfg, rng):
     return paths._replace(act=envs.TASKS[cfg.env].clip(paths.act)), info
 
 
-def goes_on_where_it_fell(s, starts, cfg, rng):
+def by_hand(s, starts, cfg, rng, goes_on=lambda fallen, next_obs, first: next_obs):
     task, T = envs.TASKS[cfg.env], cfg.horizon
     obs, rows = starts[rng.integers(len(starts), size=cfg.imagined_steps // T)], []
+    first = obs
     for _ in range(T):
         act, k = bremen.policy_of(s, cfg).sample(obs, rng), rng.integers(len(s.dynamics.phi))
         next_obs = bremen.predict(s.dynamics, obs, task.clip(act), k, cfg)
         next_obs = np.clip(next_obs, s.dynamics.lowest, s.dynamics.highest)
         rows.append((obs, act, task.reward(obs, task.clip(act), next_obs), next_obs, ~task.healthy(next_obs)))
-        obs = next_obs
+        obs = goes_on(~task.healthy(next_obs)[:, None], next_obs, first)
     *columns, terminated = (np.stack(column) for column in zip(*rows))
     truncated = np.zeros_like(terminated)
     truncated[-1] = ~terminated[-1]
@@ -34,8 +35,13 @@ def goes_on_where_it_fell(s, starts, cfg, rng):
     return paths, {"imagined_reward": float(np.mean(paths.rew))}
 
 
+def goes_on_where_it_began(s, starts, cfg, rng):
+    return by_hand(s, starts, cfg, rng, lambda fallen, next_obs, first: np.where(fallen, first, next_obs))
+
+
 WRONG = {
     "a member for each path": member_per_path,
     "actions are stored clipped: their likelihood is that of others": clipped_actions,
-    "a fallen path goes on where it fell": goes_on_where_it_fell,
+    "a fallen path goes on where it fell": by_hand,
+    "a fallen path begins again where it began": goes_on_where_it_began,
 }
