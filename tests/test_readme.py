@@ -1,4 +1,4 @@
-"""The README is held to what exists: its map from paper to code, its flags, its files, its set-up commands."""
+"""README and examples/original.md are held to what exists: map from paper to code, flags, files, set-up commands."""
 
 import importlib
 import inspect
@@ -10,12 +10,13 @@ import pytest
 import run
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "examples" / "original.md"]
+README = "\n".join(page.read_text() for page in PAGES)
 
 
 def section(title):
-    """The text below a heading."""
-    return re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.M | re.S)[1]
+    """The text below a heading of either page."""
+    return re.search(rf"^## {re.escape(title)}\n(.*?)(?=^##? |\Z)", README, re.M | re.S)[1]
 
 
 def check_map(text):
@@ -80,9 +81,10 @@ def test_every_command_in_the_readme_is_understood():
             assert isinstance(run.read_config(opts).mode, str)
 
 
-def test_every_file_that_the_readme_shows_exists():
-    for path in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_shows_exists(page):
+    paths = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
+    assert paths and all((page.parent / path).exists() for path in paths)
 
 
 FLAGS = {  # every flag of the original: the test that shows what it does here
