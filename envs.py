@@ -457,7 +457,7 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
         while (queue := queues[k := furthest_behind(placed)]) and queue[0] in lengths:
             placed[k] += lengths.pop(queue[0])
             place[queue.pop(0)] = len(place)
-        report(int(min(placed.sum(), n)))
+        report(int(min(collected.sum(), n)))
         if t % task.max_steps == 0 and placed.sum() < n:
             part, columns = in_order(columns, place)
             given, place = given + len(part.rew), {}

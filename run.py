@@ -782,6 +782,8 @@ def run_video(cfg, opts):
         raise UsageError(f"{path} exists: choose another --video_dir or --seed")
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a screen
+    if form == "mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
+        raise UsageError("--video_format mp4 needs the extra: pip install -e '.[video]'")
     every = max(1, round(1 / (25 * task.dt)))  # about 25 frames per second of simulated time
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -791,8 +793,8 @@ def run_video(cfg, opts):
         fps = 1 / (every * task.dt)
         imageio.mimsave(path, frames, **({"fps": fps} if form == "mp4" else {"duration": 1000 / fps, "loop": 0}))
     except Exception as e:  # drawing and encoding fail in as many ways as there are drivers
-        hint = "mp4 needs the extra `video`; the README says what drawing needs"
-        raise UsageError(f"cannot film {path}: {(str(e) or type(e).__name__).splitlines()[0]} ({hint})") from e
+        why = (str(e) or type(e).__name__).splitlines()[0]
+        raise UsageError(f"cannot film {path}: {why} (the README says what drawing needs)") from e
     say(f"{path}: {len(frames)} frames, {steps} steps, return {total:,.0f}")
 
 
@@ -947,7 +949,8 @@ def plot_dataset(path, name, data, returns):
         marks = [dict(zip(names, map(float, column))) for column in np.percentile(x, (0, 5, 50, 95, 100), axis=0).T]
         ax.bxp(marks, positions=range(x.shape[1]), showfliers=False)
         ax.set(xlabel="coordinate", title=title)
-    axes[0].set(yscale="symlog", ylabel="lines: all; boxes: 90 %; orange: median")
+    axes[0].set(yscale="symlog", ylabel="value")
+    fig.supxlabel("lines: the whole range; boxes: the middle 90 %; orange: the median", fontsize=9)
     save_figure(fig, path)
 
 

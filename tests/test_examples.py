@@ -70,9 +70,9 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         draw_nothing(patch)
         patch.chdir(folder)
-        small = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --online_steps 4000"
-        for words in ("--iterations 1 --random_seeds 3 4", "--mode recursive --random_seeds 3 4", "--mode online"):
-            assert run.main(f"{small} {words}".split()) == 0
+        small = "--n_train 600 --clone_steps 50 --random_seeds 3 4"
+        for words in (f"{small} --iterations 1", f"{small} --mode recursive", "--mode online --online_steps 4000"):
+            assert run.main(f"--env pendulum --preset smoke {words}".split()) == 0
     return folder / "log" / "pendulum"
 
 
@@ -118,7 +118,7 @@ def test_report_of_recursive_and_online_runs(finished, tmp_path):
 
 def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
     """Two methods, one environment: a table of both, a picture, and a CSV with what each run came from."""
-    words = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --online_steps 4000".split()
+    words = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1".split()
     with pytest.MonkeyPatch.context() as patch:
         draw_nothing(patch)
         patch.chdir(finished.parent.parent)
