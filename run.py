@@ -817,9 +817,14 @@ def run_plot(cfg, opts):
     """--mode plot: curves of the run directories --runs."""
     if "runs" not in opts:
         raise UsageError("--mode plot needs --runs DIR [DIR ...]")
-    path = Path(opts.get("out", "curves.png"))
-    plot_runs(opts["runs"], path)
-    say(f"{path}: {len(opts['runs'])} runs")
+    path, folders = Path(opts.get("out", "curves.png")), [Path(folder) for folder in opts["runs"]]
+    begun = [f for f in folders if (f / "config.json").exists() and not (f / "progress.csv").exists()]
+    for folder in begun:
+        say(f"note: {folder} is left out, it has no iteration yet")
+    if not (folders := [folder for folder in folders if folder not in begun]):
+        raise UsageError("--runs: none has an iteration yet")
+    plot_runs(folders, path)
+    say(f"{path}: {len(folders)} runs")
 
 
 # --- plots ----------------------------------------------------------------------------------------------------------
@@ -827,15 +832,10 @@ def run_plot(cfg, opts):
 
 def plot_runs(folders, path):
     """Real return of one or many runs; several of a kind become their mean with its 95 % confidence interval."""
-    groups, begun = {}, lambda folder: (folder / "config.json").exists() and not (folder / "progress.csv").exists()
-    for folder in map(Path, folders):
-        if begun(folder):
-            say(f"note: {folder} is left out, it has no iteration yet")
-            continue
+    groups = {}
+    for folder in folders:
         key, x, y = read_run(folder)
         groups.setdefault(key, []).append((x, y))
-    if not groups:
-        raise UsageError("nothing to plot yet")
     fig = figure(figsize=(8, 5))
     ax = fig.subplots()
     for (label, _), curves in groups.items():

@@ -493,6 +493,24 @@ def test_race_gives_every_item_and_does_not_wait_for_the_slow(use_threads):
     assert list(nets.race([])) == []
 
 
+def test_a_race_that_is_left_starts_nothing_more(use_threads):
+    """What waits for the one worker is cancelled; what has begun ends: of 20 items, the first and one or two more."""
+    use_threads(1)
+    begun = []
+
+    def slow(i):
+        for j in range(5):
+            begun.append((i, j))
+            time.sleep(0.02)
+            yield j
+
+    race = nets.race([slow(i) for i in range(4)])
+    next(race)
+    race.close()
+    nets.parallel(int, [0])  # the worker is free again
+    assert len(begun) <= 3
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_race_passes_errors_on(n, use_threads):
     def broken():

@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import errno
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -1363,6 +1364,16 @@ def test_plot_several_runs(online, finished, here, monkeypatch):
     assert {text.get_text().split(" (n = ")[1] for text in ax.get_legend().get_texts()} == {"1)", "2)"}
 
 
+def test_plot_leaves_out_what_has_only_begun(finished, here, monkeypatch, capsys):
+    (here / "begun").mkdir()
+    shutil.copy(finished / "config.json", here / "begun")
+    (ax,) = plotted(monkeypatch, "--runs", "begun", finished, "--out", "p.png")
+    said = capsys.readouterr().out
+    assert len(ax.lines) == 1 and "note: begun is left out" in said and "p.png: 1 run" in said
+    assert run.main(["--mode", "plot", "--runs", "begun"]) == 2
+    assert "none has an iteration yet" in stderr_line(capsys)
+
+
 def test_plot_draws_the_same_picture_for_the_same_runs(finished, here):
     """A picture may be drawn again; nothing else is written."""
     for _ in range(2):
@@ -1386,6 +1397,14 @@ def test_video(here, request, monkeypatch, capsys):
     before = tree(here)
     assert run.main(argv) == 2
     assert "exists" in stderr_line(capsys).splitlines()[-1] and tree(here) == before
+
+
+def test_mp4_without_its_extra_explains_itself(here, monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "imageio_ffmpeg" else find(name))
+    random_policy(here / "policy.npz", "pendulum")
+    assert run.main("--mode video --env pendulum --policy policy.npz --video_format mp4".split()) == 2
+    assert "pip install -e '.[video]'" in stderr_line(capsys) and not (here / "videos").exists()
 
 
 def test_video_without_a_screen_explains_itself(here, monkeypatch, capsys):
