@@ -1014,7 +1014,7 @@ def runs(opts):
     configs = [replace(base, seed=seed) for seed in seeds]
     if base.tensorboard and not importlib.util.find_spec("tensorboardX"):
         raise UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'")
-    for modes, flags in () if "resume" in opts else ONLY.items():
+    for modes, flags in ONLY.items():
         if base.mode not in modes.split() and (idle := [name for name in flags.split() if name in opts]):
             raise UsageError(f"--{idle[0]}: only with --mode {' or '.join(modes.split())}")
     if "models" in opts and not Path(opts["models"]).is_dir():

@@ -285,6 +285,7 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "resume with another seed": (["--resume", LOG, "--seed", "3"], "--seed"),
     "resume with many seeds": (["--resume", LOG, "--random_seeds", "3", "4"], "--random_seeds"),
     "resume in another env": (["--resume", LOG, "--env", "hopper"], "--env"),
+    "resume with a picture": (["--resume", LOG, "--out", "x.png"], "--out"),
     "resume in another mode": (["--resume", LOG, "--mode", "online"], "--resume"),
     "resume with other sizes": (["--resume", LOG, "--policy_hidden", "5"], "--policy_hidden"),
     "evaluate nothing": (["--mode", "evaluate", "--env", "pendulum"], "--policy"),
