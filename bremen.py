@@ -544,7 +544,7 @@ def train_online(cfg, state=None, *, sample=None, improve=None):
     while s.steps < cfg.online_steps:
         paths, returns = sample(env, policy_of(s, cfg), cfg.online_horizon, s.rng["collect"])
         theta, critic, info = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), cfg, s.rng["imagine"])
-        norm = s.norm.merge(paths.obs.reshape(-1, task.obs_dim))  # moves less and less: no need for `renormalized`
+        norm = s.norm.merge(paths.obs.reshape(-1, task.obs_dim))  # moves ever less: the policy is not adapted to it
         steps = s.steps + paths.rew.size
         s = s._replace(theta=theta, critic=critic, norm=norm, updates=s.updates + 1, steps=steps)
         yield {"stage": "online", "state": s, "sampled_return": np.mean(returns or [np.nan]), **info}

@@ -344,8 +344,9 @@ def way_on(folder):
     if (folder / "config.json").exists():
         if json.loads((folder / "config.json").read_text())["mode"] == "online":
             return f"mode online keeps no checkpoint: remove {folder} or choose another --exp_name to begin again"
-        kept = "its last checkpoint is kept (a stage that was not finished begins again)"
-        kept = kept if (folder / "checkpoint.npz").exists() else "it has no checkpoint yet"
+        kept = "it has no checkpoint yet"
+        if (folder / "checkpoint.npz").exists():
+            kept = "its last checkpoint is kept (a stage that was not finished begins again)"
         return f"{kept}, go on with: python run.py --resume {folder}"
     return "nothing was written"
 

@@ -298,7 +298,7 @@ def minari_folder(name):
     except ImportError as e:
         raise envs.DataError(f"{name}: no such folder; an id needs the extra: pip install -e '.[import]'") from e
     except Exception as e:  # no network, no such id, a damaged copy: what the package says
-        raise envs.DataError(f"{name}: no such folder, and minari has no such dataset ({e})") from e
+        raise envs.DataError(f"{name}: no such folder, and minari cannot load it: {e}") from e
 
 
 # --- from theirs to ours ----------------------------------------------------------------------------------------------
