@@ -21,6 +21,7 @@ environment.
 
 import argparse
 import csv
+import itertools
 import json
 import math
 import shlex
@@ -104,7 +105,7 @@ class Peer(Run):
 
     def experiment(self):
         """As of a Run."""
-        return json.dumps({k: self.config[k] for k in ("env", "method", "n_train", "noise", "steps")})
+        return json.dumps({k: self.config[k] for k in ("env", "method", "n_train", "noise", "data", "steps")})
 
     def command(self):
         """As of a Run."""
@@ -135,7 +136,8 @@ def read(folder):
             rows = [{k: v if k in Peer.TEXTS else float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
         if peer:
             about = config | {"commit": rows[0].get("commit"), "data": {"sha256": rows[0]["sha256"]}}
-            return Peer(config | {"mode": "offline", "bc_init": False}, rows, about)
+            data = "" if config["data"] == "default" else config["file"]
+            return Peer(config | {"mode": "offline", "bc_init": False, "data": data}, rows, about)
         if left := left_of(config, rows):
             raise ValueError(f"not finished, {left:.0f} to come")
         about = folder / "run.json"
@@ -315,6 +317,7 @@ def write_rows(path, experiments):
 
 COLORS = {"BREMEN": "C0", "without the clone (ME-TRPO style)": "C1", "TRPO on the simulator": "0.45", "clone": "C2",
           "dataset": "0.45"}  # fmt: skip
+MORE_COLORS = "C3", "C5", "C6", "C8", "C9"  # C4 is the behaviour policy's, C7 as grey as the dataset
 
 
 def curve(r):
@@ -359,7 +362,7 @@ def figure(experiments, path):
 
 def palette(methods):
     """A colour for each method, always the same for the usual ones.  -> {method: colour}"""
-    return COLORS | {method: f"C{3 + i}" for i, method in enumerate(m for m in methods if m not in COLORS)}
+    return COLORS | dict(zip((m for m in methods if m not in COLORS), itertools.cycle(MORE_COLORS)))
 
 
 def plot_beside(experiments, path):
@@ -374,11 +377,10 @@ def plot_beside(experiments, path):
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax, (env, panel) in zip(grid, panels.items()):
         ax.axhline(scale(env)[1], color="C4", ls=":", label="behaviour policy")
-        for i, method in enumerate(methods):
+        here = [m for m in methods if any(m in cells for cells in panel.values())]
+        for i, method in enumerate(here):
             shown = [(x, cells[method]) for x, cells in enumerate(panel.values()) if method in cells]
-            if not shown:
-                continue
-            place = np.array([x for x, _ in shown]) + 0.7 * ((i + 0.5) / len(methods) - 0.5)
+            place = np.array([x for x, _ in shown]) + 0.7 * ((i + 0.5) / len(here) - 0.5)
             middle, low, high = np.array([interquartile_mean(returns) for _, returns in shown]).T
             error = np.nan_to_num(np.maximum([middle - low, high - middle], 0))  # rounding makes zeros negative
             ax.errorbar(place, middle, error, color=colors[method], fmt="s", ms=6, capsize=3, label=method)
@@ -388,7 +390,7 @@ def plot_beside(experiments, path):
         ax.set_xticklabels(panel, rotation=30, ha="right")
     for ax in grid[len(panels) :]:
         ax.set_visible(False)
-    legend_below(fig, grid, 2 * columns)
+    legend_below(fig, grid, columns + 1)
     run.save_figure(fig, Path(path))
 
 
@@ -406,11 +408,10 @@ def plot_profile(experiments, path):
 
 
 def plot_shares(ax, found, colors):
-    """The share of runs above any normalised score, of `outcomes`, a line per method."""
-    curves = {}
-    for name, cells in found.items():
-        for method, returns in cells.items():
-            curves.setdefault(method, []).append(score(name.split(",")[0], returns))
+    """The share of runs above any normalised score, a line per method that all datasets of `outcomes` have."""
+    methods = methods_of(found)
+    common = [m for m in methods if all(m in cells for cells in found.values())] or methods
+    curves = {m: [score(name.split(",")[0], c[m]) for name, c in found.items() if m in c] for m in common}
     scores = np.concatenate([x for samples in curves.values() for x in samples])
     thresholds = np.linspace(min(0, 1.1 * scores.min()), 1.1 * max(1, scores.max()), 200)
     for method, samples in curves.items():
