@@ -32,6 +32,7 @@ fitted="--models $dir/offline"  # the same bytes, without fitting the same model
     sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no $fitted
     sweep without_clone_wider --mode offline --n_train 100000 --env half_cheetah cheetah_run hopper walker2d \
         --random_seeds 0 1 2 --bc_init no --target_kl 1e-2 $fitted
+    sweep walker20 --mode offline --n_train 20000 --env walker2d --random_seeds 0 1 2 3 4 --iterations 8 $fitted
     sweep strategies $offline $both $noise
     sweep trust_region $offline $both $fitted --target_kl 1e-4 1e-2
     sweep penalty $offline $both $fitted --alpha 0.1 1
