@@ -277,6 +277,12 @@ def methods_of(found):
     return list(dict.fromkeys(method for cells in found.values() for method in cells))
 
 
+def normalised(found):
+    """Normalised returns of the methods that all datasets of `outcomes` have.  -> {method: [(n,) for each dataset]}"""
+    common = [m for m in methods_of(found) if all(m in cells for cells in found.values())]
+    return {m: [score(name.split(",")[0], cells[m]) for name, cells in found.items()] for m in common}
+
+
 def comparison(found, which=""):
     """The methods side by side; the bottom row where all datasets have the method, and more than one environment."""
     methods = methods_of(found)
@@ -285,8 +291,8 @@ def comparison(found, which=""):
         texts = (interval_text(interquartile_mean(cells[m])) if m in cells else "" for m in methods)
         print(f"| {name} | {' | '.join(texts)} |")
     if len(environments := {name.split(",")[0] for name in found}) > 1:
-        scores = [[score(name.split(",")[0], c[m]) for name, c in found.items() if m in c] for m in methods]
-        texts = (interval_text(interquartile_mean(*x), 2) if len(x) == len(found) else "" for x in scores)
+        scores = normalised(found)
+        texts = (interval_text(interquartile_mean(*scores[m]), 2) if m in scores else "" for m in methods)
         print(f"| normalised, {len(environments)} environments | {' | '.join(texts)} |")
     print()
 
@@ -371,13 +377,13 @@ def plot_beside(experiments, path):
     for name, cells in found.items():
         env, data = name.split(", ", 1)
         panels.setdefault(env, {})[data] = cells
-    methods, columns = methods_of(found), min(3, len(panels))
-    colors, rows = palette(methods), math.ceil(len(panels) / columns)
+    columns = min(3, len(panels))
+    colors, rows = palette(methods_of(found)), math.ceil(len(panels) / columns)
     fig = run.figure(figsize=(1 + 4.5 * columns, 4.2 * rows))
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax, (env, panel) in zip(grid, panels.items()):
         ax.axhline(scale(env)[1], color="C4", ls=":", label="behaviour policy")
-        here = [m for m in methods if any(m in cells for cells in panel.values())]
+        here = methods_of(panel)
         for i, method in enumerate(here):
             shown = [(x, cells[method]) for x, cells in enumerate(panel.values()) if method in cells]
             place = np.array([x for x, _ in shown]) + 0.7 * ((i + 0.5) / len(here) - 0.5)
@@ -409,11 +415,9 @@ def plot_profile(experiments, path):
 
 def plot_shares(ax, found, colors):
     """The share of runs above any normalised score, a line per method that all datasets of `outcomes` have."""
-    methods = methods_of(found)
-    common = [m for m in methods if all(m in cells for cells in found.values())] or methods
-    curves = {m: [score(name.split(",")[0], c[m]) for name, c in found.items() if m in c] for m in common}
-    scores = np.concatenate([x for samples in curves.values() for x in samples])
-    thresholds = np.linspace(min(0, 1.1 * scores.min()), 1.1 * max(1, scores.max()), 200)
+    curves = normalised(found)
+    scores = np.concatenate([[0, 1], *itertools.chain(*curves.values())])
+    thresholds = np.linspace(1.1 * scores.min(), 1.1 * scores.max(), 200)
     for method, samples in curves.items():
         share, low, high = profile(samples, thresholds)
         ax.plot(thresholds, share, color=colors[method], label=f"{method} (n = {sum(map(len, samples))})")
