@@ -59,12 +59,12 @@ class Config:
     bc_init: bool = True  # start from the clone; no: from random or, after a deployment, from where it was (ME-TRPO)
     all_bc: bool = False  # mode recursive: clone all data, not only the newest deployment's
     std: float = 0.1  # sigma of the policy, as a share of the action limit: for sampling *and* for densities
-    density_std: str = "same"  # sigma of the densities in TRPO: that of sampling, or the original code's exp(-5)
+    density_std: str = "same"  # sigma of densities: that of sampling, or the original's exp(-5), which learn_std moves
     learn_std: bool = False  # let TRPO change sigma
     # imagination
     iterations: int = 12  # rounds of TRPO updates with an evaluation behind each, over all deployments
     iteration_updates: int = 25  # TRPO updates per iteration
-    imagined_steps: int = 20_000  # imagined transitions per update [rows]
+    imagined_steps: int = 20_000  # imagined transitions per update, in whole paths [rows]
     horizon: int = 250  # length of an imagined path [steps]
     start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
     clip_states: bool = True  # keep each coordinate of an imagined state within the range of the logged ones
@@ -138,7 +138,7 @@ class State(NamedTuple):
     steps: int = 0  # real transitions taken (mode online)
 
 
-# "init" is for new policies and value functions, "imagine" for imagining *and* the improving behind it.
+# "init" is for a random policy and value functions, "imagine" for imagining *and* the improving behind it.
 STREAMS = "init", "collect", "model", "clone", "imagine", "evaluate"
 
 
@@ -233,7 +233,7 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
     deploy, batches = deploy or collect_batch, list(batches)
     s = state or State(streams(cfg.seed), deployments=0)
     while True:
-        if s.updates == cfg.updates_by(s.deployments):  # all that were due are done, at first none: deploy
+        if s.updates == cfg.updates_by(s.deployments):  # all that were due are done (at first: none of none): deploy
             if s.deployments == cfg.deployments:
                 return
             batch, info = deploy(s, cfg, s.rng["collect"], report)
@@ -288,8 +288,8 @@ def fit_dynamics(data, cfg, rng, report=ignore):
 
     Inputs [obs, act] and targets are normalised.  All members hold out the same random rows for validation (the
     original: the last ones), but each starts from its own weights and sees its own shuffles.  -> Dynamics,
-    {"model_loss": mean of the members' best validation losses, "model_curve": validation losses of the members per
-    epoch, NaN once they have stopped}
+    {"model_loss": mean of the members' best validation losses, "model_curve" (epochs, K): those of every epoch, NaN
+    once a member has stopped}; a loss is nets.squared_error of normalised changes
     """
     x, change = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
     inputs, delta = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
@@ -303,8 +303,9 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))
     members = [fit_member(x[n:], y[n:], x[:n], y[:n], cfg, r) for r in rngs]
     epochs, best, phi, curves = 0, {}, {}, [[] for _ in members]
-    for k, (val_loss, best[k], phi[k]) in nets.race(members):
+    for k, (val_loss, best_loss, best_phi) in nets.race(members):
         curves[k].append(val_loss)
+        best[k], phi[k] = best_loss, best_phi
         epochs, loss = epochs + 1, float(np.mean([best[i] for i in sorted(best)]))  # sorted: no matter who was first
         report({"stage": "model", "done": epochs, "total": cfg.members * cfg.model_epochs, "loss": loss})
     seen = np.concatenate([data.obs, data.next_obs])
@@ -403,9 +404,9 @@ def imagine_paths(s, starts, cfg, rng):
     B = max(1, cfg.imagined_steps // T)
     pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
     noise = policy_of(s, cfg).std * rng.standard_normal((T, B, task.act_dim), np.float32)
-    if cfg.member_per == "step":  # the paths are shared out among the workers, and all follow the same members
+    if cfg.member_per == "step":  # the paths are shared out among the workers: one sequence of members for all
         members = [rng.integers(K, size=T)] * min(B, nets.workers())
-    else:  # the paths are shared out among the members
+    else:  # the paths are shared out among the members: one member for each group of paths
         members = [np.full(T, k) for k in rng.permutation(K)[:B]]
     obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
     if not np.isfinite(next_obs).all():
@@ -475,9 +476,9 @@ def imagined_returns(s, starts, cfg, rng, n_paths=40):
 def compare_paths(s, cfg, rng, n_paths=20):
     """The policy's real trajectories beside imagined ones from the same first states with the same action noise.
 
-    Trajectories go on for `horizon` steps, are normalised, and stand still once their episode has ended.  Distances
-    are root mean squares over time and coordinates, the `energy_distance`, too (the original: the mean over time of
-    roots).
+    Trajectories go on for `horizon` steps (an episode at most), are normalised, and stand still once their episode has
+    ended.  Distances are root mean squares over time and coordinates [std], the `energy_distance`, too (the original:
+    the mean over time of roots); one_step_error_0, ... are those of each coordinate [its unit], over all time.
     -> numbers, {"real": (T, B, S) and "imagined": (K, T, B, S) as observed, "error": (T,) distance after each step}
     """
     task, policy, K = envs.TASKS[cfg.env], policy_of(s, cfg), len(s.dynamics.phi)
@@ -498,8 +499,11 @@ def compare_paths(s, cfg, rng, n_paths=20):
     real = freeze_at_end(paths.next_obs, ended)
     imagined = np.stack([freeze_at_end(next_obs, terminated) for _, _, next_obs, terminated in worlds])
     error = np.sqrt(np.mean((s.norm(imagined) - s.norm(real)) ** 2, axis=(0, 2, 3), dtype=np.float64))
-    drawn = imagined[rng.integers(K, size=n_paths), :, np.arange(n_paths)].swapaxes(0, 1)  # a member per path
-    numbers = {"evaluation_steps": T * n_paths, "energy_distance": energy_distance(s.norm(real), s.norm(drawn))}
+    drawn = imagined[rng.integers(K, size=n_paths), :, np.arange(n_paths)]  # a member per path: (n_paths, T, S)
+    numbers = {
+        "evaluation_steps": T * n_paths,
+        "energy_distance": energy_distance(s.norm(real), s.norm(drawn.swapaxes(0, 1))),
+    }
     numbers |= {"path_error": float(np.mean(error)), "path_error_last": float(error[-1])}
     numbers |= {f"one_step_error_{i}": float(e) for i, e in enumerate(one_step)}
     return numbers, {"real": real, "imagined": imagined, "error": error}
@@ -534,7 +538,8 @@ def energy_distance(x, y):
 def train_online(cfg, state=None, *, sample=None, improve=None):
     """Model-free TRPO (arXiv:1502.05477) on the simulator: trains behaviour policies, and is the yardstick.
 
-    Yields a record after each update; `state` continues from an earlier record's (the robots start new episodes).
+    Yields a record after each update, whose "sampled_return" is the mean of the episodes that ended in it, or NaN;
+    `state` continues from an earlier record's (the robots start new episodes).
     """
     sample, improve = sample or trpo.sample_paths, improve or trpo.improve
     threads, task = nets.use_threads(cfg.threads), envs.TASKS[cfg.env]

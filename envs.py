@@ -55,6 +55,7 @@ def episode_returns(batch):
 
 
 # --- the six tasks: rewards, healthy boxes, table -------------------------------------------------------------------
+# Rewards and boxes are those of the original code (arXiv:2006.03647); the pendulum's are Gymnasium's.
 
 
 def run_reward(obs, act, next_obs):
@@ -79,7 +80,7 @@ def upright_reward(obs, act, next_obs):
 
 
 def pendulum_reward(obs, act, next_obs):
-    """pendulum: -(angle^2 + 0.1 speed^2 + 0.001 torque^2), before the step; angle 0 is upright.  -> (...)"""
+    """pendulum: -(angle^2 + 0.1 speed^2 + 0.001 torque^2), before the step [rad, rad/s, N m]; upright: 0.  -> (...)"""
     angle = np.arctan2(obs[..., 1], obs[..., 0])
     return -(angle**2 + 0.1 * obs[..., 2] ** 2 + 1e-3 * np.sum(act * act, axis=-1))
 
@@ -92,7 +93,7 @@ class Task:
     env_id: str
     obs_dim: int
     act_dim: int
-    reward: Callable  # (obs, act, next_obs) -> rew
+    reward: Callable  # (obs (..., S), act (..., A) as applied, next_obs (..., S)) -> rew (...)
     low: np.ndarray
     high: np.ndarray
     act_limit: float = 1.0  # actions lie in [-act_limit, act_limit]
@@ -178,7 +179,7 @@ class MujocoSim:
         return np.concatenate([qpos, qvel])
 
     def advance(self, state, act):
-        """The states after holding act (B, A) for `frame_skip` simulator steps.  state (B, n) -> (B, n)"""
+        """The states after holding act (B, A), clipped, for `frame_skip` simulator steps.  state (B, n) -> (B, n)"""
         full = np.pad(state, ((0, 0), (1, 0)))  # MuJoCo's full physics state begins with the time
         control = np.repeat(np.asarray(act, np.float64)[:, None], self.task.frame_skip, axis=1)
         warmstart = np.zeros((len(state), self.model.nv))  # no hidden memory from one step to the next
@@ -439,8 +440,9 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
 
     for i in range(num_envs):
         way[i] = furthest_behind(np.bincount(way[:i], minlength=len(acts)))
-    episode, age, lengths, place, columns, given, t = np.arange(num_envs), np.zeros(num_envs, int), {}, {}, [], 0, 0
+    episode, age, columns, given, t = np.arange(num_envs), np.zeros(num_envs, int), [], 0, 0
     queues = [list(episode[way == k]) for k in range(len(acts))]  # episodes without a place in the file, oldest first
+    lengths, place = {}, {}  # of those in queues that have ended; of those that have got one, counted from this part's
     while placed.sum() < n:
         action = np.empty((num_envs, task.act_dim), np.float32)
         for k, (_, act) in enumerate(acts):
@@ -451,9 +453,10 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
         age, t, obs = age + 1, t + 1, new_obs
         collected += np.bincount(way, minlength=len(acts))
         for i in np.flatnonzero(terminated | truncated):
-            lengths[episode[i]], way[i], age[i] = age[i], furthest_behind(collected), 0
-            episode[i] = episode.max() + 1
+            lengths[episode[i]], age[i] = age[i], 0
+            way[i], episode[i] = furthest_behind(collected), episode.max() + 1
             queues[way[i]].append(episode[i])
+        # as long as the episode that is due has ended
         while (queue := queues[k := furthest_behind(placed)]) and queue[0] in lengths:
             placed[k] += lengths.pop(queue[0])
             place[queue.pop(0)] = len(place)

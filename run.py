@@ -139,6 +139,8 @@ def read_config(given, path=None):
     """Config from preset, then the JSON file `path`, then the flags `given` (a dict).  -> Config; or UsageError"""
     names = {f.name for f in fields(bremen.Config)}
     stored = read_json(path) if path else {}
+    if "model_epochs" in given:  # epochs that are asked for are not raised, by a file as little as by a preset
+        stored.pop("model_steps", None)
     chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in (stored | given).items() if k in names}
     try:
         if "preset" in given and given["preset"] != stored.get("preset", given["preset"]):
@@ -158,6 +160,7 @@ def read_config(given, path=None):
 def command(cfg):
     """The shortest command line with these numbers, wherever its files were.  -> text"""
     plain = asdict(read_config({"mode": cfg.mode, "env": cfg.env, "preset": cfg.preset})) | {"preset": "classroom"}
+    plain |= {} if cfg.model_epochs == plain["model_epochs"] else {"model_steps": 0}  # as `bremen.configured` has it
     changed = {k: v for k, v in asdict(cfg).items() if v != plain[k] and k not in FILES}
     flags = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in changed.items()}
     words = (f" --{'' if v else 'no-'}{k}" if isinstance(v, bool) else f" --{k} {v}" for k, v in flags.items())
@@ -265,6 +268,7 @@ def load_checkpoint(path, cfg):
             r.bit_generator.state = meta["rng"][name]
         if not 0 <= state.updates <= cfg.updates_by(state.deployments) <= cfg.updates_by(cfg.deployments):
             raise ValueError(f"{state.updates} updates in {state.deployments} deployments")
+        _ = sum(history.get("seconds", {}).values())  # these lines fail where something is missing, or no number
         for row in history["rows"]:
             row_text(cfg, row), row["deployment"] + row["evaluation_steps"]
         _ = [np.array(model["model_curve"], float) + model["model_loss"] for model in history["models"]]
@@ -283,8 +287,10 @@ def check_arrays(arrays, like):
     """
     parts = {name.split(".")[1] for name in arrays} - {"updates", "deployments", "steps"}
     learnt = {"norm", "dynamics", "beta", "theta", "critic"}
-    stages = set(), {"norm", "theta"}, {"norm", "dynamics"}, {"norm", "dynamics", "theta"}, learnt
-    if parts not in stages or arrays.keys() != {name for name in like if name.split(".")[1] not in learnt - parts}:
+    deployed, fitted = (set(), {"norm", "theta"}), ({"norm", "dynamics"}, {"norm", "dynamics", "theta"})  # first, later
+    if parts not in (*deployed, *fitted, learnt) or arrays.keys() != {
+        name for name in like if name.split(".")[1] not in learnt - parts
+    }:
         raise ValueError(f"it holds {', '.join(sorted(arrays))}")
     for name, x in arrays.items():
         if x.shape != np.shape(like[name]) or x.dtype != np.asarray(like[name]).dtype:
@@ -396,7 +402,7 @@ class Progress:
     def lap(self):
         """Seconds per stage since the last call.  -> {"<stage>_seconds": s}"""
         laps = {f"{name}_seconds": round(s, 3) for name, s in self.seconds.items()}
-        self.seconds = {}
+        self.seconds.clear()
         return laps
 
 
@@ -496,23 +502,26 @@ def run_offline(cfg, opts):
 
 def fitted_models(root, cfg, history, progress):
     """Models that a run in or under `root` has fitted as this one would, to the last bit: from the same data, with the
-    same seed, numbers and versions.  They come with their validation losses and seconds.  -> bremen.State, or None
+    same seed, numbers and versions (whether the code is the same, the commit that is printed must tell).  They come
+    with their validation losses and seconds.  -> bremen.State, or None
     """
-    decides = {"mode", "env", "seed", "n_train", "members", "validation", "clip_states"}
+    decides = {"mode", "env", "seed", "n_train", "members", "validation", "clip_states", "gradients"}
     decides |= {f.name for f in fields(cfg) if f.name.startswith("model_")}
     for path in sorted(root.rglob("run.json")):
         try:
             other = read_config({}, path.with_name("config.json"))
             if any(getattr(cfg, name) != getattr(other, name) for name in decides):
                 continue
-            versions_there = json.loads(path.read_text())["versions"]
+            about = json.loads(path.read_text())
             state, theirs = load_checkpoint(path.with_name("checkpoint.npz"), other)
-        except (UsageError, envs.DataError, OSError, ValueError, KeyError):
-            continue  # of another version of this program, perhaps
-        if theirs["data"]["sha256"] == history["data"]["sha256"] and versions_there == versions() | {"blas": blas()}:
-            history |= {"models": theirs["models"], "models_from": str(path.parent)}
-            progress.seconds["fit"] = theirs["rows"][0]["fit_seconds"]
-            say(f"models of {path.parent}: validation loss {theirs['models'][-1]['model_loss']:.4f}")
+            digest, model, seconds = theirs["data"]["sha256"], theirs["models"][0], theirs["rows"][0]["fit_seconds"]
+            same = digest == history["data"]["sha256"] and about["versions"] == versions() | {"blas": blas()}
+        except (UsageError, envs.DataError, OSError, ValueError, LookupError):
+            continue  # of another version of this program, or not far enough, perhaps
+        if same:
+            history |= {"models": [model], "models_from": str(path.parent)}
+            progress.seconds["fit"] = seconds
+            say(f"models of {path.parent}, commit {about.get('commit')}: validation loss {model['model_loss']:.4f}")
             rng = bremen.streams(cfg.seed) | {"model": state.rng["model"]}
             return bremen.State(rng, state.norm, state.dynamics)
     say(f"note: no run under {root} has fitted the same models")
@@ -574,6 +583,7 @@ def train(cfg, folder, records, history, progress, starts=None):
     starts (R, S): where episodes of the real data began; imagined returns begin there, too.
     """
     recent, state, events = [], None, None
+    history["seconds"] = progress.seconds = history.get("seconds", {}) | progress.seconds  # kept in checkpoints, too
     if cfg.tensorboard:
         from tensorboardX import SummaryWriter
 
@@ -592,13 +602,14 @@ def train(cfg, folder, records, history, progress, starts=None):
             recent.append(record)
         if stage in ("update", "online"):
             progress(record | {"stage": stage, "done": min(done, total), "total": total})
-        if recent and (stage == "clone" or state.updates % cfg.iteration_updates == 0 or done >= total):
+        iteration_ends = state.updates % cfg.iteration_updates == 0 or done >= total
+        if recent and (stage == "clone" or iteration_ends):  # before the first update there is a row, too
             row = iteration_row(cfg, folder, state, recent, history, progress, starts)
             history["rows"].append(row)
             recent = []
             say(row_text(cfg, row))
             write_results(folder, cfg, state, history, events)
-        if not recent and stage != "online":
+        if not recent and stage != "online":  # no update is without its row
             save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
     if events:
@@ -643,8 +654,8 @@ def evaluation(cfg, folder, state, starts, ends):
     (the original does not), and training never hears of them.
     """
     policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
-    ends = ends or state.updates == cfg.updates_by(state.deployments)
-    episodes = cfg.eval_episodes if ends else cfg.eval_interval_episodes
+    many = ends or state.updates == cfg.updates_by(state.deployments)
+    episodes = cfg.eval_episodes if many else cfg.eval_interval_episodes
     real, steps = envs.evaluate(envs.TASKS[cfg.env], policy.mean, episodes, rng, nets.workers())
     dreamt = bremen.imagined_returns(state, starts, cfg, rng)
     row = {"real_return": real.mean(), "real_return_std": real.std(), "real_length": steps.mean()}
@@ -838,8 +849,9 @@ def plot_runs(folders, path):
         key, x, y = read_run(folder)
         groups.setdefault(key, []).append((x, y))
     fig = figure(figsize=(8, 5))
-    ax = fig.subplots()
-    for (label, _), curves in groups.items():
+    ax, names = fig.subplots(), [label for label, *_ in groups]
+    for (label, _, place, _), curves in groups.items():
+        label += f", {place}" if names.count(label) > 1 else ""
         n = min(len(x) for x, _ in curves)
         x, ys = curves[0][0][:n], np.array([y[:n] for _, y in curves])
         (line,) = ax.plot(x, ys.mean(axis=0), label=f"{label} (n = {len(ys)})")
@@ -848,22 +860,28 @@ def plot_runs(folders, path):
 
             half = sem(ys, axis=0) * t.ppf(0.975, len(ys) - 1)
             ax.fill_between(x, ys.mean(axis=0) - half, ys.mean(axis=0) + half, color=line.get_color(), alpha=0.2, lw=0)
-    x_names = " / ".join(dict.fromkeys(x_name for _, x_name in groups))
+    x_names = " / ".join(dict.fromkeys(x_name for _, x_name, *_ in groups))
     ax.set(xlabel=x_names, ylabel="return per episode" + (" (mean, 95 % CI)" if len(folders) > len(groups) else ""))
     ax.legend()
     save_figure(fig, path)
 
 
 def read_run(folder):
-    """-> (label, name of x), x (iterations,), real return (iterations,) of a run directory; or UsageError"""
+    """What a run directory has for a plot; runs with the same key differ in nothing but the seed.  Or UsageError
+
+    -> key (label, name of x, folder beside its other seeds, numbers), x (iterations,), real return (iterations,)
+    """
     try:
         config = json.loads((folder / "config.json").read_text())
         rows = list(csv.DictReader((folder / "progress.csv").read_text().splitlines()))
         x, y = ("real_steps", "sampled_return") if config["mode"] == "online" else ("updates", "real_return")
         if not rows:
             raise ValueError("progress.csv has no rows yet")
-        label = f"{config['env']}, {config['mode']}, {folder.resolve().parent.name}"
-        return (label, x), *(np.array([float(r[k] or "nan") for r in rows]) for k in (x, y))
+        place = folder.resolve().parent
+        label = f"{config['env']}, {config['mode']}, {place.name}"
+        numbers = json.dumps({k: v for k, v in config.items() if k not in (*FILES, "seed", "threads")})
+        columns = (np.array([float(row.get(k) or "nan") for row in rows]) for k in (x, y))
+        return (label, x, os.path.relpath(place), numbers), *columns
     except OSError as e:
         raise UsageError(f"{folder}: not the directory of a run ({e.filename}: {e.strerror})") from e
     except (ValueError, KeyError, TypeError) as e:
@@ -999,16 +1017,17 @@ ONLY = {
 
 def runs(opts):
     """What the command line asks for, one Config per seed.  -> list; or UsageError"""
-    given = [name for name in ("random_seeds", "param_path", *(f.name for f in fields(bremen.Config))) if name in opts]
     if "restart_iter" in opts:
         raise UsageError("--restart_iter: a run always goes on from its last checkpoint, with --resume DIR alone")
-    if "resume" in opts and given:
-        raise UsageError(f"--resume goes on with the run as it was: leave --{given[0]} away")
-    if "resume" in opts and not Path(opts["resume"], "config.json").exists():
-        raise UsageError(f"--resume {opts['resume']}: not the directory of a run, there is no config.json in it")
-    base = read_config(opts, Path(opts["resume"]) / "config.json" if "resume" in opts else opts.get("param_path"))
+    if "resume" in opts:
+        folder = Path(opts["resume"])
+        if given := [name for name in opts if name != "resume"]:
+            raise UsageError(f"--resume goes on with the run as it was: leave --{given[0]} away")
+        if not (folder / "config.json").exists():
+            raise UsageError(f"--resume {folder}: not the directory of a run, there is no config.json in it")
+    base = read_config(opts, folder / "config.json" if "resume" in opts else opts.get("param_path"))
     if "resume" in opts and base.mode not in ("offline", "recursive"):
-        raise UsageError(f"--resume {opts['resume']}: only --mode offline and recursive can be resumed")
+        raise UsageError(f"--resume {folder}: only --mode offline and recursive can be resumed")
     seeds = opts.get("random_seeds", [base.seed])
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--random_seeds {' '.join(map(str, seeds))}: different numbers of at least 0, please")
@@ -1035,6 +1054,11 @@ def goes_on(program, work):
         status, text = 2, str(e)
     except KeyboardInterrupt:
         status, text = 130, "interrupted; the same line goes on"
+    return complain(program, status, text)
+
+
+def complain(program, status, text):
+    """One line on stderr.  -> the status"""
     print(f"{program}:", *text.split(), file=sys.stderr)
     return status
 
@@ -1045,20 +1069,22 @@ def main(argv=None):
     warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is reported once, in words
     try:
         opts = vars(parser().parse_args(argv))
+        status = 0
         for cfg in runs(opts):
             folder = run_folder(cfg, opts)
-            globals()[f"run_{cfg.mode}"](cfg, opts)
-        return 0
+            try:
+                globals()[f"run_{cfg.mode}"](cfg, opts)
+            except FloatingPointError as e:  # another seed may do better
+                way = f"{folder} holds what there was; the same would happen again, so change a number and --exp_name"
+                status = complain("run.py", 1, f"training stopped: {e}; {way}")
+        return status
     except (UsageError, envs.DataError) as e:
         status, text = 2, str(e)
     except OSError as e:  # reading is checked where it happens
         status, text = 2, f"cannot write: {e}"
-    except FloatingPointError as e:
-        status, text = 1, f"training stopped: {e}; {way_on(folder)}"
     except KeyboardInterrupt:
         status, text = 130, f"interrupted; {way_on(folder)}"
-    print("run.py:", *text.split(), file=sys.stderr)
-    return status
+    return complain("run.py", status, text)
 
 
 if __name__ == "__main__":

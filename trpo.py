@@ -47,8 +47,8 @@ def _discounted_sum(td, ended, decay):
 def conjugate_gradient(product, b, iters=10, tol=1e-10):
     """Solve A x = b for symmetric positive definite A, given only v -> A v.  b (P,) -> x (P,), residual |A x - b| / |b|
 
-    Hestenes & Stiefel 1952; arXiv:1502.05477, appendix C.  float64 throughout: float32 dot products of long
-    vectors would spoil conjugacy.  The residual is that of the recursion, not computed anew.
+    Hestenes & Stiefel 1952; arXiv:1502.05477, appendix C.  float64 here, whatever `product` uses: float32 dot
+    products of long vectors would spoil conjugacy.  The residual is that of the recursion, not computed anew.
     """
     x, r = np.zeros(b.shape), np.array(b, np.float64)
     p, rr = r.copy(), r @ r  # copy: r changes below
@@ -120,7 +120,7 @@ def _kl_sum(mu, log_std, rows):
 
 
 def surrogate_and_kl(theta, rows, net):
-    """Both from one forward pass: what the line search asks at every trial.  -> (2,) float64"""
+    """`surrogate` and `kl_sum` from one forward pass: what the line search asks at every trial.  -> (2,) float64"""
     mu, log_std = nets.mlp(theta, rows.obs, *net), nets.split(theta, net[0])[1]
     return np.array([_surrogate(mu, log_std, rows), _kl_sum(mu, log_std, rows)], np.float64)
 

@@ -287,6 +287,9 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "resume in another env": (["--resume", LOG, "--env", "hopper"], "--env"),
     "resume with a picture": (["--resume", LOG, "--out", "x.png"], "--out"),
     "resume in another mode": (["--resume", LOG, "--mode", "online"], "--resume"),
+    "resume with other deployments": (["--resume", LOG, "--interval", "2"], "leave --interval away"),
+    "resume under another name": (["--resume", LOG, "--exp_name", "other"], "leave --exp_name away"),
+    "resume with other models": (["--resume", LOG, "--models", "log"], "leave --models away"),
     "resume with other sizes": (["--resume", LOG, "--policy_hidden", "5"], "--policy_hidden"),
     "evaluate nothing": (["--mode", "evaluate", "--env", "pendulum"], "--policy"),
     "film nothing": (["--mode", "video", "--env", "pendulum"], "--policy"),
@@ -648,12 +651,36 @@ def test_models_of_another_run_give_the_same_bytes(finished, dataset, here, no_p
     go(*line, "--no-bc_init", "--exp_name", "taken")
     same_results(*(here / f"log/pendulum/offline/{name}/{name}0" for name in ("fitted", "taken")))
     assert not fits
-    for i, other in enumerate((["--seed", 1], ["--model_lr", 1e-3], ["--validation", 0.5], ["--n_train", 150])):
+    others = ["--seed", 1], ["--model_lr", 1e-3], ["--validation", 0.5], ["--n_train", 150], ["--gradients", "autograd"]
+    for i, other in enumerate(others):
         go(*line, *other, "--exp_name", f"other{i}")
         assert len(fits) == 2 * (i + 1) and "has fitted the same models" in capsys.readouterr().out
     monkeypatch.setattr(run, "blas", lambda: "of another processor")
     go(*line, "--exp_name", "elsewhere")
-    assert len(fits) == 10
+    assert len(fits) == 12
+
+
+def test_models_of_a_run_that_was_interrupted(finished, dataset, here, no_pictures, monkeypatch, capsys):
+    """Killed between its models and its clone, and resumed, it still knows how long the models took; killed once more
+    before it has a row in its checkpoint, it lends nothing."""
+    folder = here / "log/pendulum/offline/bremen/bremen0"
+    with monkeypatch.context() as patch:
+        trip(patch, (bremen, "clone_behavior"), 1, Killed())
+        with pytest.raises(Killed):
+            run.main([*PENDULUM, "--data", str(dataset)])
+    with monkeypatch.context() as patch:  # results are written, the checkpoint is not
+        trip(patch, (os, "replace"), 1, Killed(), "checkpoint.npz")
+        with pytest.raises(Killed):
+            run.main(["--resume", str(folder)])
+    go(*PENDULUM, "--data", dataset, "--models", folder, "--exp_name", "early")
+    assert "has fitted the same models" in capsys.readouterr().out
+    go("--resume", folder)
+    assert float(rows_of(folder)[0]["fit_seconds"]) > 0
+    go(*PENDULUM, "--data", dataset, "--models", folder, "--exp_name", "late")
+    assert f"models of {folder}" in capsys.readouterr().out
+    late = here / "log/pendulum/offline/late/late0"
+    same_results(finished, late)
+    assert rows_of(late)[0]["fit_seconds"] == rows_of(folder)[0]["fit_seconds"]
 
 
 def test_models_are_those_of_the_same_data(finished, here, no_pictures, capsys):
@@ -779,13 +806,14 @@ def test_ctrl_c_while_collecting_leaves_no_half_dataset(here, monkeypatch, capsy
 def test_divergence_keeps_the_last_good_checkpoint(
     place, error, finished, dataset, here, no_pictures, monkeypatch, capsys
 ):
-    """Status 1 and one line; the checkpoint is that of the first iteration and good enough to finish the run."""
+    """Status 1 and one line, which does not send anybody into the same trouble again; the checkpoint is that of the
+    first iteration and good enough to finish the run, had it been something else."""
     with monkeypatch.context() as patch:
         trip(patch, place, 4, error)
         assert run.main([*PENDULUM, "--data", str(dataset)]) == 1
     line = stderr_line(capsys)
-    assert "numbers are not finite" in line and "checkpoint" in line
     folder = here / "log/pendulum/offline/bremen/bremen0"
+    assert "numbers are not finite" in line and str(folder.relative_to(here)) in line and "--resume" not in line
     assert [row["updates"] for row in rows_of(folder)] == ["0", "2"]
     policy, _ = run.load_policy(folder / "policy.npz", envs.TASKS["pendulum"])
     assert np.isfinite(policy.theta).all()
@@ -795,11 +823,16 @@ def test_divergence_keeps_the_last_good_checkpoint(
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
 def test_a_model_that_really_diverges_stops_the_run(dataset, here, capsys):
-    """No checkpoint yet, so none is promised to be kept."""
     assert run.main([*PENDULUM, "--data", str(dataset), "--model_lr", "1e30"]) == 1
-    line = stderr_line(capsys)
-    assert "model_lr" in line and "no checkpoint yet" in line
+    assert "model_lr" in stderr_line(capsys)
     assert not list(here.rglob("checkpoint.npz"))
+
+
+def test_other_seeds_run_after_one_that_diverges(finished, dataset, here, no_pictures, monkeypatch, capsys):
+    trip(monkeypatch, (bremen, "imagine_paths"), 3, FloatingPointError("numbers are not finite"))
+    assert run.main([*PENDULUM, "--data", str(dataset), "--random_seeds", "4", "0"]) == 1
+    assert "bremen4" in stderr_line(capsys)
+    same_results(finished, here / "log/pendulum/offline/bremen/bremen0")
 
 
 # --- mode recursive -------------------------------------------------------------------------------------------------
@@ -1025,6 +1058,15 @@ def test_flags_override_the_file(config_of, finished, here):
     assert config == {**config_of("--preset", "smoke"), "iterations": 3, "gamma": 0.8, "value_hidden": [5]}
     again = config_of("--param_path", str(finished / "config.json"))
     assert {**again, "data": ""} == json.loads((finished / "config.json").read_text())
+
+
+def test_passes_over_the_data_that_are_asked_for_are_not_raised(config_of, here):
+    """Neither by a preset nor by the config.json of a run of that preset; both together are as given."""
+    (here / "old.json").write_text(json.dumps(config_of()))
+    for file in ((), ("--param_path", "old.json")):
+        assert config_of("--gamma", "0.5", *file)["model_steps"] == 30_000
+        assert config_of("--model_epochs", "4", *file)["model_steps"] == 0
+        assert config_of("--model_epochs", "4", "--model_steps", "9", *file)["model_steps"] == 9
 
 
 def test_a_preset_does_not_silently_lose_against_a_file(finished, capsys):
@@ -1365,6 +1407,31 @@ def test_plot_several_runs(online, finished, here, monkeypatch):
     assert {text.get_text().split(" (n = ")[1] for text in ax.get_legend().get_texts()} == {"1)", "2)"}
 
 
+def test_plot_averages_only_what_differs_in_the_seed(finished, here, monkeypatch):
+    """Runs of one name, but in other places or with other numbers, are lines of their own, and told apart."""
+    places = [here / "a" / "bremen" / "bremen0", here / "b" / "bremen" / "bremen0", here / "b" / "bremen" / "bremen1"]
+    for i, place in enumerate(places):
+        shutil.copytree(finished, place)
+        config = json.loads((finished / "config.json").read_text()) | {"seed": i, "threads": 1, "data": f"{i}.npz"}
+        (place / "config.json").write_text(json.dumps(config))
+    (ax,) = plotted(monkeypatch, "--runs", *places)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == [f"pendulum, offline, bremen, {place}/bremen (n = {n})" for place, n in (("a", 1), ("b", 2))]
+    (places[2] / "config.json").write_text(json.dumps(config | {"gamma": 0.5}))
+    (ax,) = plotted(monkeypatch, "--runs", *places, "--out", "again.png")
+    assert len(ax.lines) == 3
+
+
+def test_plot_and_end_of_an_online_run_in_which_no_episode_ended(here, monkeypatch):
+    """20 steps of an episode of 25: no return is known, and that is no error."""
+    small = "--preset smoke --policy_hidden 8 --value_hidden 8 --online_steps 160 --online_horizon 10".split()
+    go("--mode", "online", "--env", "pendulum", *small)
+    folder = here / "log/pendulum/online/bremen/bremen0"
+    assert "return_mean" in run.load_policy(folder / "policy.npz", envs.TASKS["pendulum"])[1]
+    (ax,) = plotted(monkeypatch, "--runs", folder)
+    assert np.isnan(ax.lines[0].get_ydata()).all() and len(ax.lines[0].get_xdata()) == 1
+
+
 def test_plot_leaves_out_what_has_only_begun(finished, here, monkeypatch, capsys):
     (here / "begun").mkdir()
     shutil.copy(finished / "config.json", here / "begun")
@@ -1427,3 +1494,6 @@ def test_command_repeats_the_numbers():
         words = run.command(dataclasses.replace(cfg, **files)).split()[2:]
         assert run.read_config(vars(run.parser().parse_args(words))) == cfg
     assert run.command(run.read_config({"env": "hopper"})) == "python run.py --mode offline --env hopper"
+    for given in ({"model_epochs": 4}, {"model_epochs": 4, "model_steps": 30_000}, {"model_steps": 7}):
+        cfg = run.read_config({"env": "hopper", **given})
+        assert run.read_config(vars(run.parser().parse_args(run.command(cfg).split()[2:]))) == cfg, given
