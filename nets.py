@@ -68,10 +68,9 @@ def mlp_rows(theta, x, sizes, limit=None):
     return np.concatenate(parallel(lambda chunk: mlp(theta, chunk, sizes, limit), chunks(x)))
 
 
-def chunks(x, size=None):
-    """The rows of x in pieces of at most `size` (CHUNK, below).  -> list of views"""
-    size = size or CHUNK
-    return [x[i : i + size] for i in range(0, len(x), size)]
+def chunks(x):
+    """The rows of x in pieces of at most CHUNK (below).  -> list of views"""
+    return [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
 
 
 def mlp_tape(theta, x, sizes, limit=None):
@@ -148,16 +147,13 @@ def squared_error(theta, x, y, sizes, limit=None):
 
 
 def squared_error_grad(theta, x, y, sizes, limit=None, gradients="hand"):
-    """Loss and gradient of `squared_error`, by hand or by autograd.  -> scalar, (P,)"""
+    """Gradient of `squared_error` by theta, by hand or by autograd.  -> (P,)"""
     if y.shape != (len(x), sizes[-1]):
         raise ValueError(f"squared_error_grad: y is {y.shape}, the network's output ({len(x)}, {sizes[-1]})")
     if gradients == "autograd":
-        return squared_error(theta, x, y, sizes, limit), grad(squared_error)(theta, x, y, sizes, limit)
+        return grad(squared_error)(theta, x, y, sizes, limit)
     tape = mlp_tape(theta, x, sizes, limit)
-    error = tape[-1] - y
-    loss = np.sum(error * error, dtype=np.float64) / (2 * len(x))
-    error /= len(x)
-    return loss, mlp_vjp(theta, tape, error, sizes, limit)
+    return mlp_vjp(theta, tape, (tape[-1] - y) / len(x), sizes, limit)
 
 
 def mean_loss(theta, x, y, sizes, limit=None):
@@ -213,7 +209,7 @@ def adam_epoch_plain(theta, state, x, y, order, batch, lr, sizes, limit=None, gr
     """
     for first in range(0, len(order), batch):
         i = order[first : first + batch]
-        state = adam(theta, squared_error_grad(theta, x[i], y[i], sizes, limit, gradients)[1], state, lr)
+        state = adam(theta, squared_error_grad(theta, x[i], y[i], sizes, limit, gradients), state, lr)
     return state
 
 

@@ -95,9 +95,9 @@ class Rows(NamedTuple):
     mu: np.ndarray
     log_std: np.ndarray
 
-    def chunks(self, size=None):
+    def chunks(self):
         """The same rows in cache-sized pieces (nets.chunks).  -> list of Rows"""
-        return [Rows(*columns, self.log_std) for columns in zip(*(nets.chunks(column, size) for column in self[:-1]))]
+        return [Rows(*columns, self.log_std) for columns in zip(*(nets.chunks(column) for column in self[:-1]))]
 
 
 def surrogate(theta, rows, net):
