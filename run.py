@@ -417,7 +417,7 @@ def say(text=""):
 
 def default_dataset(cfg, opts):
     """Where the dataset of these settings is kept.  -> Path"""
-    if cfg.noise != "random" and "policy" in opts:  # never to be mistaken for the shipped policy's
+    if "policy" in opts:  # never to be mistaken for the shipped policy's
         raise UsageError("--policy makes a dataset of its own: --mode collect --out FILE, then --data FILE")
     return Path(cfg.data_dir) / cfg.env / f"{cfg.noise}_{cfg.n_train}_seed{cfg.seed}.npz"
 
@@ -425,6 +425,8 @@ def default_dataset(cfg, opts):
 def make_dataset(cfg, opts, path):
     """Collect n_train transitions of the behaviour policy, with `noise`, into `path`.  -> its meta"""
     task, progress, sample, about = envs.TASKS[cfg.env], Progress(), None, {"policy": "uniform random"}
+    if cfg.noise == "random" and "policy" in opts:
+        raise UsageError("--noise random asks no policy: leave --policy away")
     if cfg.noise != "random":
         source = Path(opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz"))
         policy, known = load_policy(source, task)
@@ -491,7 +493,9 @@ def run_offline(cfg, opts):
     say(f"dataset {path}: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
     few = [f"there are fewer than the {cfg.n_train:,} of --n_train"] if len(data.rew) < cfg.n_train else []
     idle = [f"--noise {cfg.noise} changes nothing in the file of --data"] if cfg.data and "noise" in opts else []
-    for note in [*meta.get("notes", []), *few, *idle]:
+    limit = envs.TASKS[cfg.env].act_limit
+    wide = [f"actions beyond {limit:g} in it: a policy here has none"] if np.abs(data.act).max() > limit else []
+    for note in [*meta.get("notes", []), *few, *idle, *wide]:
         say(f"note: {note}")
     progress = Progress()
     if state is None and "models" in opts:
@@ -740,6 +744,8 @@ def closing_table(cfg, history, folder):
 def run_collect(cfg, opts):
     """--mode collect: write a dataset, or describe one."""
     if "describe" in opts:
+        if idle := opts.keys() - {"mode", "describe", "out"}:
+            raise UsageError(f"--describe tells what is in a file, and nothing else: leave --{min(idle)} away")
         describe(Path(opts["describe"]), opts)
         return
     path = Path(opts["out"]) if "out" in opts else default_dataset(cfg, opts)

@@ -327,6 +327,11 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "collect onto a file": ([*COLLECT, "--out", "text.npz"], "text.npz"),
     "collect onto a folder": ([*COLLECT, "--out", "data"], "data"),
     "collect below a file": ([*COLLECT, "--out", "text.npz/x.npz"], "text.npz"),
+    "describe and collect": (["--mode", "collect", "--describe", "text.npz", "--n_train", "9"], "leave --n_train away"),
+    "random actions of a policy": (
+        [*COLLECT, "--policy", f"{LOG}/policy.npz", "--out", "p.npz"],
+        "leave --policy away",
+    ),
     "describe what is missing": (["--mode", "collect", "--describe", "absent.npz"], "absent.npz"),
     "describe a policy": (["--mode", "collect", "--describe", f"{LOG}/policy.npz"], "policy.npz"),
     "describe text": (["--mode", "collect", "--describe", "text.npz"], "text.npz"),
@@ -681,6 +686,16 @@ def test_models_of_a_run_that_was_interrupted(finished, dataset, here, no_pictur
     late = here / "log/pendulum/offline/late/late0"
     same_results(finished, late)
     assert rows_of(late)[0]["fit_seconds"] == rows_of(folder)[0]["fit_seconds"]
+
+
+def test_actions_that_no_policy_has_are_said(dataset, here, no_pictures, capsys):
+    """Within 2, the pendulum's limit, nothing is said; a single action beyond it is."""
+    data, meta = envs.load_dataset(dataset)
+    for name, last in (("within", 2.0), ("beyond", 2.1)):
+        data.act[-1] = last
+        envs.save_dataset(here / f"{name}.npz", [data], meta)
+        go(*PENDULUM[:-2], "--data", here / f"{name}.npz", "--exp_name", name)
+        assert ("actions beyond 2 in it" in capsys.readouterr().out) == (name == "beyond")
 
 
 def test_models_are_those_of_the_same_data(finished, here, no_pictures, capsys):
