@@ -1051,15 +1051,17 @@ def runs(opts):
     return configs
 
 
-def goes_on(program, work):
-    """work(), the body of a program in examples/ that goes on where it was interrupted.  -> its exit status; after one
-    line of `program` 2 for what cannot be used, 130 for Ctrl-C"""
+def guarded(program, work, interrupted="interrupted"):
+    """work(), the body of a program in examples/.  -> its exit status; after one line of `program` 1 for training that
+    diverged, 2 for what cannot be used, 130 for Ctrl-C"""
     try:
         return work()
+    except FloatingPointError as e:
+        status, text = 1, str(e)
     except (UsageError, envs.DataError, OSError) as e:
         status, text = 2, str(e)
     except KeyboardInterrupt:
-        status, text = 130, "interrupted; the same line goes on"
+        status, text = 130, interrupted
     return complain(program, status, text)
 
 

@@ -866,8 +866,7 @@ def main(argv=None):
         status, text = 1, str(e)
     except KeyboardInterrupt:
         status, text = 130, "interrupted"
-    print("benchmark.py:", *text.split(), file=sys.stderr)
-    return status
+    return run.complain("benchmark.py", status, text)
 
 
 if __name__ == "__main__":

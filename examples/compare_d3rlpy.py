@@ -236,7 +236,7 @@ def main(argv=None):
         left = prepared(parser().parse_args(argv))
         return 1 if left and compare(left, library()) else 0
 
-    return run.goes_on("compare_d3rlpy.py", work)
+    return run.guarded("compare_d3rlpy.py", work, "interrupted; the same line goes on")
 
 
 if __name__ == "__main__":

@@ -390,8 +390,7 @@ def convert_limited(kind, path, task, out):
         limit(sum(f.stat().st_size for f in files))
         convert(kind, path, envs.TASKS[task], out)
     except (envs.DataError, OSError) as e:
-        print("import_dataset.py:", *str(e).split(), file=sys.stderr)
-        sys.exit(2)
+        sys.exit(run.complain("import_dataset.py", 2, str(e)))
 
 
 def isolated(f, *args):
@@ -406,13 +405,14 @@ def isolated(f, *args):
 
 
 def main(argv=None):
-    """Run the command line.  -> exit status: 0, or 2 for what cannot be used"""
+    """Run the command line.  -> exit status: 0, 2 for what cannot be used, 130 for Ctrl-C"""
     p = run.Parser(prog="import_dataset.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("format", choices=OPEN)
     p.add_argument("path", help="a file or a folder; minari: or an id")
     p.add_argument("--env", choices=envs.TASKS, required=True)
     p.add_argument("--out", type=Path, metavar="FILE", required=True, help="the .npz to write")
-    try:
+
+    def work():
         opts = p.parse_args(argv)
         path = Path(opts.path)
         if opts.out.exists():
@@ -422,9 +422,8 @@ def main(argv=None):
         if not path.exists():
             raise run.UsageError(f"{path}: no such file or folder")
         return isolated(convert_limited, opts.format, path, opts.env, opts.out)
-    except (run.UsageError, envs.DataError, OSError) as e:
-        print("import_dataset.py:", *str(e).split(), file=sys.stderr)
-        return 2
+
+    return run.guarded("import_dataset.py", work)
 
 
 if __name__ == "__main__":

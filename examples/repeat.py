@@ -36,12 +36,13 @@ def read_rows(path):
 
 def again(row, root):
     """Make the run of a row again, in `root`.  -> its row; or run.UsageError where the run fails"""
-    line = [*shlex.split(row["command"])[2:], "--threads", "1", "--log_dir", str(root / "log")]
-    opts = vars(run.parser().parse_args(line := [*line, "--data_dir", str(root / "data")]))
-    folder = run.run_folder(run.read_config(opts), opts)
+    line, folder = sweep.placed(shlex.split(row["command"])[2:], root)
     if tables.unfinished(folder) and sweep.execute(line, folder):
         raise run.UsageError(f"{row['command']}: failed, see {folder}.txt")
-    tables.write_rows(root / "row.csv", [[tables.read(folder)]])
+    made = tables.read(folder)
+    if (commit := made.about["commit"]) != run.commit():
+        raise run.UsageError(f"{folder} was made by commit {commit}, this is {run.commit()}: choose another DIR")
+    tables.write_rows(root / "row.csv", [[made]])
     return read_rows(root / "row.csv")[0]
 
 
@@ -68,7 +69,8 @@ def main(argv=None):
     p.add_argument("dir", type=Path, metavar="DIR")
     p.add_argument("--rows", type=int, default=3, metavar="N", help="how many to draw (3)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (0)")
-    return run.goes_on("repeat.py", lambda: repeat(p.parse_args(argv)))
+    work = lambda: repeat(p.parse_args(argv))
+    return run.guarded("repeat.py", work, "interrupted; the same line goes on")
 
 
 if __name__ == "__main__":

@@ -48,9 +48,10 @@ class Run(NamedTuple):
     SEED = "--seed"  # the flag for a single seed
 
     def experiment(self):
-        """What it shares with its other seeds; thread counts and paths do not make another experiment.  -> text"""
+        """What it shares with its other seeds; thread counts and files do not make another experiment.  -> text"""
+        numbers = {k: v for k, v in self.config.items() if k not in (*run.FILES, "seed", "threads")}
         given = self.config["data"] and self.about.get("data", {}).get("sha256", self.config["data"])
-        return json.dumps({**self.config, "seed": 0, "data": given, "data_dir": "", "threads": 0}, sort_keys=True)
+        return json.dumps(numbers | {"data": given}, sort_keys=True)
 
     def command(self):
         """The line that makes this run, without its seed."""
@@ -65,8 +66,11 @@ class Run(NamedTuple):
 
     def flags(self):
         """What its command changes in the algorithm of its preset.  -> list of texts"""
-        named = "n_train", "noise", "no-bc_init", "deployments", "preset", "data"  # shown elsewhere
-        return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in named]
+        hidden = {"n_train", "noise", "no-bc_init", "deployments", "data"}  # shown elsewhere, or of other modes
+        hidden |= {
+            name for modes, names in run.ONLY.items() if self.config["mode"] not in modes for name in names.split()
+        }
+        return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in hidden]
 
     def method(self):
         """Which algorithm it is of."""
@@ -84,7 +88,7 @@ class Run(NamedTuple):
 
     def numbers(self):
         """What a run's row of the table shows.  -> {title: (mean, std)}"""
-        pair = lambda row, name: (row[name], row.get(f"{name}_std", np.nan))
+        pair = lambda row, name: (row.get(name, np.nan), row.get(f"{name}_std", np.nan))
         first, last = self.rows[0], self.rows[-1]
         if self.config["mode"] == "online":
             return {"last iteration, sampled actions": pair(last, "sampled_return")}
@@ -123,7 +127,7 @@ class Peer(Run):
         """As of a Run."""
         (row,) = self.rows
         names = {"dataset": "data_return", "last policy": "real_return"}
-        return {title: (row[name], row[f"{name}_std"]) for title, name in names.items()}
+        return {title: (row.get(name, np.nan), row.get(f"{name}_std", np.nan)) for title, name in names.items()}
 
 
 def read(folder):
@@ -222,6 +226,8 @@ def score(env, x):
 
 def interval_text(x, digits=0):
     """Interquartile mean and interval of (mean, low, high), to be read."""
+    if np.isnan(x[0]):
+        return "unknown"
     middle, low, high = (f"{v:,.{digits}f}" for v in x)
     return middle if np.isnan(x[1]) else f"{middle} [{low}, {high}]"
 
@@ -236,7 +242,8 @@ def table(runs):
     print(f"{transitions:,.0f} real transitions per seed{', by deployment' if recursive else ''}.\n")
     print(f"| seed | {' | '.join(names)} | minutes |\n|---|{'---|' * (len(names) + 1)}")
     for r in runs:
-        cells = (f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "") for m, s in r.numbers().values())
+        text = lambda m, s: "unknown" if np.isnan(m) else f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "")
+        cells = (text(m, s) for m, s in r.numbers().values())
         print(f"| {r.config['seed']} | {' | '.join(cells)} | {r.seconds() / 60:.1f} |")
     if len(runs) > 1:
         columns = (np.array([r.numbers()[name][0] for r in runs]) for name in names)
@@ -247,14 +254,17 @@ def table(runs):
 def outcomes(experiments):
     """Last returns of offline experiments by dataset and method, dataset and clone among them.
 
-    -> {dataset: {method: (n,) returns}}, one entry per seed
+    -> {dataset: {method: (n,) returns}}, one entry per seed; dataset and clone of the experiment with the most seeds
     """
     found = {}
     for label, runs in zip(labels(experiments), experiments):
         cells = found.setdefault(runs[0].dataset(), {})
-        if runs[0].config["bc_init"]:
+        if runs[0].config["bc_init"] and len(runs) > len(cells.get("clone", ())):
             cells["dataset"] = np.array([r.numbers()["dataset"][0] for r in runs])
             cells["clone"] = np.array([r.numbers()["clone"][0] for r in runs])
+        if label in cells:
+            text = f"{runs[0].dataset()}, {label}: two experiments have this name, report them one at a time"
+            raise run.UsageError(text)
         cells[label] = np.array([r.numbers()["last policy"][0] for r in runs])
     return found
 
@@ -347,17 +357,18 @@ def figure(experiments, path):
     """Return against deployments (above) and transitions (below), a column per environment; mean and single seeds."""
     names = [name for name in bremen.CHOICES["env"] if any(runs[0].config["env"] == name for runs in experiments)]
     fig = run.figure(figsize=(1 + 4 * len(names), 7))
-    axes = fig.subplots(2, len(names), squeeze=False, sharey="col")
-    for runs in experiments:
-        name, column = runs[0].method(), axes[:, names.index(runs[0].config["env"])]
+    axes, called = fig.subplots(2, len(names), squeeze=False, sharey="col"), labels(experiments)
+    colors = palette(dict.fromkeys(called))
+    for name, runs in zip(called, experiments):
+        column = axes[:, names.index(runs[0].config["env"])]
         curves = [curve(r) for r in runs]
         n = min(c.shape[1] for c in curves)
         mean = np.mean([c[2, :n] for c in curves], axis=0)
         for ax, i in zip(column, (0, 1)):
             for c in curves:
-                ax.plot(c[i], c[2], color=COLORS[name], alpha=0.3, lw=1)
+                ax.plot(c[i], c[2], color=colors[name], alpha=0.3, lw=1)
             marker = "" if runs[0].config["mode"] == "online" else "o"
-            ax.plot(curves[0][i, :n], mean, color=COLORS[name], marker=marker, label=f"{name} (n = {len(runs)})")
+            ax.plot(curves[0][i, :n], mean, color=colors[name], marker=marker, label=f"{name} (n = {len(runs)})")
     for name, column in zip(names, axes.T):
         column[0].set(title=name, xscale="log", xlabel="deployments")
         column[1].set(xscale="log", xlabel="real transitions for training")
@@ -442,28 +453,25 @@ def plot_gaps(ax, experiments, colors):
 
 
 def main(argv=None):
-    """Print the tables of the runs named on the command line, and draw their figures.  -> exit status: 0, or 2"""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Print the tables of the runs named on the command line, and draw their figures.  -> exit status: 0, 2 or 130"""
+    parser = run.Parser(prog="report.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--figure", metavar="FILE", help="the picture of recursive and online runs")
     parser.add_argument("--beside", metavar="FILE", help="offline runs side by side, as a picture")
     parser.add_argument("--profile", metavar="FILE", help="the scores of offline runs, as a picture")
     parser.add_argument("--csv", metavar="FILE", help="a row per run")
-    try:
-        report(parser.parse_args(argv))
-        return 0
-    except (run.UsageError, envs.DataError, OSError) as e:
-        print("report.py:", *str(e).split(), file=sys.stderr)
-        return 2
+    return run.guarded("report.py", lambda: report(parser.parse_args(argv)))
 
 
 def report(opts):
-    """What the command line asks for."""
+    """What the command line asks for.  -> exit status 0"""
     groups = {}
-    for folder in found(opts.runs):
+    for folder in {path.resolve(): path for path in found(opts.runs)}.values():
         r = read(folder)
-        groups.setdefault(r.experiment(), []).append(r)
-    experiments = [sorted(runs, key=lambda r: r.config["seed"]) for runs in groups.values()]
+        first, _ = groups.setdefault(r.experiment(), {}).setdefault(r.config["seed"], (folder, r))
+        if folder != first:
+            print(f"note: {folder} is left out, {first} has the same seed and numbers", file=sys.stderr)
+    experiments = [[runs[seed][1] for seed in sorted(runs)] for runs in groups.values()]
     place = {name: i for key in ("env", "noise") for i, name in enumerate(bremen.CHOICES[key])}
     experiments.sort(key=lambda runs: [place.get(runs[0].config[key], 9) for key in ("env", "noise")])
     offline = [runs for runs in experiments if runs[0].config["mode"] == "offline"]
@@ -485,6 +493,7 @@ def report(opts):
         plot_profile(offline, opts.profile)
     if opts.csv:
         write_rows(opts.csv, experiments)
+    return 0
 
 
 if __name__ == "__main__":

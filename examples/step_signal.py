@@ -39,7 +39,10 @@ def read(folder):
     s, history = run.load_checkpoint(folder / "checkpoint.npz", cfg)
     if cfg.mode != "offline" or s.critic is None:
         raise run.UsageError(f"{folder}: not an offline run that has a policy")
-    data, _ = envs.load_dataset(history["data"]["file"], envs.TASKS[cfg.env])
+    path = history["data"]["file"]
+    data, _ = envs.load_dataset(path, envs.TASKS[cfg.env])
+    if envs.sha256(path) != history["data"]["sha256"]:
+        raise run.UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
     return cfg, s, envs.Batch(*(column[: cfg.n_train] for column in data))
 
 
@@ -63,24 +66,28 @@ def gains(s, starts, cfg, judges, unit, repeats, rng):
 
 
 def main(argv=None):
-    """Print the table, draw the picture.  -> exit status: 0, or 2"""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run the command line.  -> exit status: 0; 1 if the models diverge; 2 for what cannot be used; 130 for Ctrl-C"""
+    p = run.Parser(prog="step_signal.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("run", type=Path, metavar="RUN")
     p.add_argument("--imagined_steps", type=int, nargs="+", default=[10_000, 20_000, 50_000, 100_000], metavar="N")
     p.add_argument("--lam", type=float, nargs="+", default=[0.5, 0.8, 0.9, 0.95], metavar="X")
     p.add_argument("--judge_lam", type=float, default=0.97, metavar="X", help="lambda of the rows that judge (0.97)")
     p.add_argument("--repeats", type=int, default=5, metavar="N", help="steps for each line of the table (5)")
     p.add_argument("--out", type=Path, default=Path("step_signal.png"), metavar="FILE", help="the picture")
-    opts = p.parse_args(argv)
+    return run.guarded("step_signal.py", lambda: signal(p.parse_args(argv)))
+
+
+def signal(opts):
+    """Print the table, draw the picture.  -> exit status 0"""
+    cfg, s, data = read(opts.run)
+    nets.use_threads(cfg.threads)
     try:
-        cfg, s, data = read(opts.run)
-        nets.use_threads(cfg.threads)
-        starts, rng = bremen.start_states(data, cfg), np.random.default_rng(cfg.seed)
         choices = [replace(cfg, imagined_steps=n, lam=lam) for lam in opts.lam for n in opts.imagined_steps]
-        judges, unit = imagined_rows(s, starts, replace(cfg, imagined_steps=JUDGES, lam=opts.judge_lam), rng)
-    except (run.UsageError, envs.DataError, ValueError) as e:
-        print("step_signal.py:", *str(e).split(), file=sys.stderr)
-        return 2
+        judging = replace(cfg, imagined_steps=JUDGES, lam=opts.judge_lam)
+    except ValueError as e:
+        raise run.UsageError(str(e)) from e
+    starts, rng = bremen.start_states(data, cfg), np.random.default_rng(cfg.seed)
+    judges, unit = imagined_rows(s, starts, judging, rng)
     print(f"{cfg.env}, after {s.updates} updates\n")
     print("| lambda | imagined steps | gain, own rows | gain, other rows | share |\n|---|---|---|---|---|")
     shares = []

@@ -5,16 +5,18 @@ that itself takes several numbers is put into quotes (`--model_hidden "256 256" 
 both values of a switch.  Runs lie in DIR/log, the datasets that they share in DIR/data.
 
 Whatever is finished is left alone and whatever was interrupted is resumed, so the same line again goes on with a
-sweep.  A run that fails is reported at the end, with the file that says why; the others go on.  Every run has one
-thread, so results do not depend on how many run at once.  Needs the extra: pip install -e '.[sweep]'
+sweep; a line with other numbers wants another DIR.  A run that fails is reported at the end, with the file that says
+why; the others go on.  Every run has one thread, so results do not depend on how many run at once.  Needs the extra:
+pip install -e '.[sweep]'
 """
 
 import argparse
 import itertools
 import os
+import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -55,21 +57,41 @@ def line_of(choice):
     return words
 
 
+def placed(line, root):
+    """A run of these words, with one thread and its files under `root`.  -> words for run.py, its directory
+
+    run.UsageError for a flag that is none, or where a run with other numbers has this directory.
+    """
+    line = [*line, "--log_dir", str(root / "log"), "--threads", "1"]
+    opts = vars(run.parser().parse_args(line))
+    if len(opts.get("random_seeds", [0])) > 1:
+        raise run.UsageError("--random_seeds: every seed is a run of its own, leave the quotes away")
+    cfg = run.read_config(opts, opts.get("param_path"))
+    cfg = replace(cfg, seed=opts.get("random_seeds", [cfg.seed])[0])
+    if cfg.mode == "offline":
+        line += ["--data_dir", str(root / "data")]
+    folder = run.run_folder(cfg, opts)
+    if (folder / "config.json").exists():
+        there = run.read_config({}, folder / "config.json")
+        for name in (f.name for f in fields(cfg) if f.name not in ("data_dir", "keep_policies", "tensorboard")):
+            was, now = getattr(there, name), getattr(cfg, name)
+            if was != now:
+                raise run.UsageError(f"{folder} holds a run with {name} {was}, not {now}: choose another directory")
+    return line, folder
+
+
 def plan(root, words):
-    """The runs of a sweep.  -> [(words for run.py, its directory)]; or run.UsageError for a flag that is none"""
+    """The runs of a sweep.  -> [(words for run.py, its directory)]; or run.UsageError for what makes no sense"""
     runs, (choices, flags) = [], grid(words)
     fixed = "--exp_name", "--sub_exp_name", "--log_dir", "--data_dir", "--threads", "--resume"
     if taken := [name for name in fixed if name in flags]:
         raise run.UsageError(f"{taken[0]} is given by the sweep")
     for choice in choices:
         varied = [(k[2:], v) for k, v in choice if len(flags[k]) > 1 and k not in ("--env", "--mode", "--random_seeds")]
-        name = "_".join(f"{k}-{v.replace(' ', '-')}" for k, v in varied) or "bremen"
-        line = [*line_of(choice), "--exp_name", name, "--log_dir", str(root / "log"), "--threads", "1"]
-        line += ["--data_dir", str(root / "data")]
-        opts = vars(run.parser().parse_args(line))
-        cfg = run.read_config(opts, opts.get("param_path"))
-        cfg = replace(cfg, seed=opts.get("random_seeds", [cfg.seed])[0])
-        runs.append((line, run.run_folder(cfg, opts)))
+        name = "_".join(f"{k}-{re.sub('[^A-Za-z0-9.+_-]+', '-', v)}" for k, v in varied) or "bremen"
+        runs.append(placed([*line_of(choice), "--exp_name", name], root))
+    if len({folder for _, folder in runs}) < len(runs):
+        raise run.UsageError("a value stands twice on the line")
     return runs
 
 
@@ -135,7 +157,7 @@ def main(argv=None):
             return 0
         return 1 if sweep(opts.dir, words, opts.workers, opts.scheduler) else 0
 
-    return run.goes_on("sweep.py", work)
+    return run.guarded("sweep.py", work, "interrupted; the same line goes on")
 
 
 if __name__ == "__main__":

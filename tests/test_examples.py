@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -245,6 +246,8 @@ def test_a_row_is_made_again_and_compared(tmp_path, monkeypatch, capsys):
     assert repeat.main([str(rows), *again]) == 1
     said = capsys.readouterr().out
     assert "other last_return\n" in said and "it was numpy=1" in said
+    monkeypatch.setattr(run, "commit", lambda: "another")
+    assert repeat.main([str(rows), *again]) == 2 and "this is another: choose another DIR" in capsys.readouterr().err
     for words in ([str(rows), *again[:1], "--rows", "2"], [str(tmp_path), *again], [str(ROOT / "run.py"), *again]):
         assert repeat.main(words) == 2 and capsys.readouterr().err.count("\n") == 1
 
@@ -286,6 +289,55 @@ def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
     assert done.returncode == 2 and "not finished" in done.stderr
 
 
+def test_a_run_counts_once(finished, tmp_path):
+    """However often it is named, and where a copy of it lies beside it, too: which is said."""
+    folders = [finished / "offline/bremen" / f"bremen{seed}" for seed in (3, 4)]
+    want, twice = report(*folders), report(*folders, folders[0].parent)
+    assert (twice.stdout, twice.stderr) == (want.stdout, "")
+    shutil.copytree(folders[0], tmp_path / "copy")
+    copied = report(*folders, tmp_path / "copy")
+    assert copied.stdout == want.stdout and f"copy is left out, {folders[0]} has" in copied.stderr
+
+
+def changed(folder, place, **numbers):
+    """A copy of a run with other numbers in its config.json.  -> its folder"""
+    shutil.copytree(folder, place)
+    config = json.loads((place / "config.json").read_text()) | numbers
+    (place / "config.json").write_text(json.dumps(config))
+    return place
+
+
+def test_no_run_is_lost_side_by_side(finished, tmp_path):
+    """Kept policies make no other experiment, another preset does, and clone and dataset are those of most seeds."""
+    three, four = (finished / "offline/bremen" / f"bremen{seed}" for seed in (3, 4))
+    kept = changed(four, tmp_path / "kept", keep_policies=True, tensorboard=True)
+    assert report(three, kept).stdout == report(three, four).stdout
+    other = changed(three, tmp_path / "other", preset="paper", gamma=0.5)
+    lines = report(three, four, other).stdout.split("### Side by side")[1].splitlines()
+    assert lines[2].count("BREMEN, ") == 2 and "preset" in lines[2]
+    plain = report(three, four, changed(three, tmp_path / "std", std=0.2)).stdout.split("### Side by side")[1]
+    returns = [float(last_row(folder)["data_return"]) for folder in (three, four)]
+    assert tables.interval_text(tables.interquartile_mean(returns)) in plain
+
+
+def test_two_experiments_of_one_name_are_refused(finished, tmp_path):
+    three = finished / "offline/bremen/bremen3"
+    for name in "ab":
+        changed(three, tmp_path / name, data=f"{name}/d.npz")
+        about = json.loads((three / "run.json").read_text()) | {"data": {"file": f"{name}/d.npz", "sha256": name}}
+        (tmp_path / name / "run.json").write_text(json.dumps(about))
+    done = report(tmp_path / "a", tmp_path / "b")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "d.npz" in done.stderr
+
+
+def test_a_dataset_without_a_whole_episode_has_an_unknown_return(finished, tmp_path):
+    shutil.copytree(finished / "offline/bremen/bremen3", tmp_path / "run")
+    with open(tmp_path / "run/progress.csv", newline="") as f:
+        rows = [{k: v for k, v in row.items() if not k.startswith("data_return")} for row in csv.DictReader(f)]
+    run.write_csv(tmp_path / "run/progress.csv", rows)
+    assert "| 3 | unknown |" in report(tmp_path / "run", "--csv", tmp_path / "rows.csv").stdout
+
+
 # --- how much of a step is signal ------------------------------------------------------------------------------------
 
 
@@ -307,8 +359,12 @@ def test_signal_of_a_step(finished, tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(fresh, own, rtol=1e-3)
 
 
-def test_signal_of_what_is_no_offline_run_is_refused(finished, tmp_path, capsys):
-    for folder in finished / "recursive/bremen/bremen3", tmp_path:
+def test_signal_of_what_is_no_offline_run_is_refused(finished, tmp_path, capsys, monkeypatch):
+    """Nor is one whose data are others by now."""
+    monkeypatch.chdir(finished.parent.parent)
+    run_3 = finished / "offline/bremen/bremen3"
+    monkeypatch.setattr(step_signal.envs, "sha256", lambda path: "another")
+    for folder in finished / "recursive/bremen/bremen3", tmp_path, run_3:
         assert step_signal.main([str(folder)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 
@@ -359,7 +415,32 @@ def test_a_run_that_fails_is_reported_and_stops_no_other(tmp_path):
 
 
 @pytest.mark.parametrize("words", ["--envi pendulum", "pendulum", "--env pendulum --threads 2", "--env moon",
-                                   "--env pendulum --env hopper", "--env pendulum --gamma x"])  # fmt: skip
+                                   "--env pendulum --env hopper", "--env pendulum --gamma x",
+                                   "--env pendulum --random_seeds 0 0",
+                                   "--env pendulum --random_seeds '0 1'"])  # fmt: skip
 def test_a_sweep_that_makes_no_sense_is_refused_in_one_line(words, tmp_path, capsys):
-    assert sweep.main([str(tmp_path / "s"), *words.split()]) == 2
+    assert sweep.main([str(tmp_path / "s"), *shlex.split(words)]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("words", ["--mode offline --data a/x.npz b/x.npz", "--mode offline --bc_init yes no",
+                                   "--mode recursive --std 0.2 0.3", "--mode online"])  # fmt: skip
+def test_run_py_takes_the_lines_of_a_sweep_in_every_mode(words, tmp_path):
+    """And each run has a folder of its own."""
+    runs = sweep.plan(tmp_path, f"--env pendulum --random_seeds 0 1 {words}".split())
+    assert len({folder for _, folder in runs}) == len(runs) >= 2
+    for line, folder in runs:
+        opts = vars(run.parser().parse_args(line))
+        assert [run.run_folder(cfg, opts) for cfg in run.runs(opts)] == [folder]
+
+
+def test_a_sweep_does_not_take_a_run_with_other_numbers_for_its_own(finished, tmp_path, capsys):
+    """The numbers, whatever their files are called; finished or not."""
+    for seed in 3, 4:
+        name = f"offline/bremen/bremen{seed}"
+        changed(finished / name, tmp_path / "log" / "pendulum" / name, threads=1)
+    same = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --random_seeds 3 4".split()
+    for line, folder in sweep.plan(tmp_path, [*same, "--keep_policies", "yes"]):
+        assert not tables.unfinished(folder) and line[-2:] == ["--data_dir", str(tmp_path / "data")]
+    assert sweep.main([str(tmp_path), *same, "--gamma", "0.9"]) == 2
+    assert "gamma 0.99, not 0.9" in capsys.readouterr().err
