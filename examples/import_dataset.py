@@ -340,10 +340,13 @@ def adapt(parts, task, notes):
 OPEN = {"brac": open_brac, "d4rl": open_d4rl, "minari": open_minari}
 
 
-def convert(kind, path, task, out, say=print):
-    """Read a dataset of this kind, write it to `out` (.npz), and say what was in it.  envs.DataError if it is unfit"""
+def convert(kind, path, task, out, say=print, called=""):
+    """Read a dataset of this kind, write it to `out` (.npz), and say what was in it.  envs.DataError if it is unfit
+
+    called: the dataset's id, where it is known by one and not by its path.
+    """
     path, notes = Path(path), []
-    meta = {"env": task.name, "source": f"{kind}, {path.name}", "versions": run.versions(), "notes": notes}
+    meta = {"env": task.name, "source": f"{kind}, {called or path.name}", "versions": run.versions(), "notes": notes}
     name = path.name if path.is_dir() else path.parent.name
     if kind == "brac" and name in bremen.CHOICES["noise"]:
         meta["noise"] = name
@@ -383,12 +386,12 @@ def limit(size):
             resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
 
 
-def convert_limited(kind, path, task, out):
+def convert_limited(kind, path, task, out, called):
     """`convert` in the process that may die of it.  Ends with status 0 or 2."""
     try:
         files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
         limit(sum(f.stat().st_size for f in files))
-        convert(kind, path, envs.TASKS[task], out)
+        convert(kind, path, envs.TASKS[task], out, called=called)
     except (envs.DataError, OSError) as e:
         sys.exit(run.complain("import_dataset.py", 2, str(e)))
 
@@ -414,14 +417,14 @@ def main(argv=None):
 
     def work():
         opts = p.parse_args(argv)
-        path = Path(opts.path)
+        path, called = Path(opts.path), ""
         if opts.out.exists():
             raise run.UsageError(f"{opts.out} exists: name another file with --out")
         if opts.format == "minari" and not path.exists():
-            path = minari_folder(opts.path)
+            path, called = minari_folder(opts.path), opts.path
         if not path.exists():
             raise run.UsageError(f"{path}: no such file or folder")
-        return isolated(convert_limited, opts.format, path, opts.env, opts.out)
+        return isolated(convert_limited, opts.format, path, opts.env, opts.out, called)
 
     return run.guarded("import_dataset.py", work)
 

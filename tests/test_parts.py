@@ -84,6 +84,11 @@ def test_good_episodes_weigh_more():
     returns = np.array([1, 3, 3, 2, 0])
     expected = np.exp(returns / (weighted_clone.TEMPERATURE * np.std([1, 3, 2, 0])))
     np.testing.assert_allclose(w, expected / expected.mean(), rtol=1e-5)
+    truncated[-1] = False  # the last episode was cut: its return is unknown, and it counts as one of the others
+    w = weighted_clone.weights(envs.Batch(obs, act, rew, obs, terminated, truncated))
+    np.testing.assert_allclose(w[-1], np.mean([w[0], w[1], w[3]]), rtol=1e-5)
+    cut = envs.Batch(obs, act, rew, obs, np.zeros(5, bool), truncated)
+    np.testing.assert_array_equal(weighted_clone.weights(cut), np.ones(5))
 
 
 def test_weighted_cloning_of_equal_weights_is_cloning(data, monkeypatch):

@@ -74,11 +74,9 @@ DISTANCE_TO_CLONE = Watch(distance_to_clone, "KL(policy || clone) on the data [n
 
 def dataset(cfg):
     """n_train transitions of the pendulum's behaviour policy, which swings but does not balance.  -> Batch"""
-    path = Path(run.__file__).resolve().parent / "examples" / "behavior" / "pendulum.npz"
-    policy, _ = run.load_policy(path, TASK)
-    return envs.collect(
-        TASK, envs.behavior(TASK, policy.sample, cfg.noise), cfg.n_train, np.random.default_rng(cfg.seed)
-    )
+    policy, _ = run.load_policy(run.HERE / "examples" / "behavior" / "pendulum.npz", TASK)
+    acts, rng = envs.behavior(TASK, policy.sample, cfg.noise), np.random.default_rng(cfg.seed)
+    return envs.collect(TASK, acts, cfg.n_train, rng)
 
 
 def learn(cfg, parts, watch, tick):
@@ -115,11 +113,7 @@ def learn_all(variants, seeds, watch, common):
 
 def draw(results, title, watch, path):
     """Return, and what is watched, against updates: means over the seeds, bands from the lowest to the highest."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = run.figure(figsize=(11, 4.2))
     axes = figure.subplots(1, 2, sharey=watch.is_return)
     for i, (name, (updates, *columns, _)) in enumerate(results.items()):
         for ax, values in zip(axes, columns):
@@ -131,27 +125,31 @@ def draw(results, title, watch, path):
     axes[1].set(ylabel=watch.label, yscale=watch.scale)
     for ax in axes:
         ax.set(xlabel="TRPO updates")
-        ax.grid(alpha=0.3)
     axes[0].legend()
     seeds = len(next(iter(results.values()))[1])
     figure.suptitle(f"{title}\npendulum; mean of {seeds} seeds, band from the lowest to the highest", fontsize=11)
-    figure.savefig(path, dpi=110)
+    run.save_figure(figure, Path(path))
 
 
-def table(results):
+def table(results, watch):
     """Returns at the end (mean of the last quarter of the evaluations) and over the whole run, mean ± std over seeds.
 
-    The last column is the difference to the first variant at the end, seed by seed, with its standard error.
+    Then the difference to the first variant at the end, seed by seed, with its standard error, and what is watched, at
+    the end, mean over the seeds.
     """
-    lines = [f"{'':34}{'clone or start':>16}{'whole run':>16}{'end':>16}{'end, difference':>18}{'seconds':>9}"]
-    ends = {name: r[1][:, -max(1, r[1].shape[1] // 4) :].mean(axis=1) for name, r in results.items()}
+    titles = f"{'':34}{'clone or start':>16}{'whole run':>16}{'end':>16}{'end, difference':>18}"
+    lines = [f"{titles}{'watched, end':>14}{'seconds':>9}"]
+    last = lambda values: values[:, -max(1, values.shape[1] // 4) :].mean(axis=1)
+    ends = {name: last(returns) for name, (_, returns, _, _) in results.items()}
     base = next(iter(ends.values()))
-    for name, (_, returns, _, seconds) in results.items():
+    for name, (_, returns, watched, seconds) in results.items():
         cells = [f"{x.mean():,.0f} ± {x.std():,.0f}" for x in (returns[:, 0], returns.mean(axis=1), ends[name])]
         difference, n = ends[name] - base, len(base)
         cells.append(f"{difference.mean():+,.0f} ± {difference.std() / np.sqrt(max(1, n - 1)):,.0f}")
-        lines.append(f"{name:34}{cells[0]:>16}{cells[1]:>16}{cells[2]:>16}{cells[3]:>18}{seconds:9.0f}")
-    return "\n".join(lines)
+        lines.append(
+            f"{name:34}{cells[0]:>16}{cells[1]:>16}{cells[2]:>16}{cells[3]:>18}{last(watched).mean():14.3g}{seconds:9.0f}"
+        )
+    return "\n".join([*lines, f"watched: {watch.label}"])
 
 
 def main(title, variants, file, watch=IMAGINED_RETURN, argv=None, **common):
@@ -173,5 +171,5 @@ def main(title, variants, file, watch=IMAGINED_RETURN, argv=None, **common):
         sys.exit(wrong)  # a comparison of something wrong would only cost minutes
     results = learn_all(variants(part), range(opts.seeds), watch, {**common, **(TINY if opts.tiny else {})})
     draw(results, title, watch, opts.out)
-    print(table(results))
+    print(table(results, watch))
     print(f"picture: {opts.out}")

@@ -31,7 +31,8 @@ def world(cfg=HOPPER, seed=0):
     norm = nets.Normalizer(0.5 * rng.standard_normal(S), rng.uniform(1, 2, S))
     centre = np.zeros(S, f) if cfg.env != "hopper" else np.array([1.2] + [0] * (S - 1), f)
     starts = centre + 0.05 * rng.standard_normal((50, S)).astype(f)
-    dynamics = bremen.Dynamics(phi, inputs, delta, centre - f(0.8), centre + f(0.8))
+    reach = np.array([0.8, 0.8] + [0.2] * (S - 2), f)  # hoppers reach the ends of the last ones before they fall
+    dynamics = bremen.Dynamics(phi, inputs, delta, centre - reach, centre + reach)
     return bremen.State({}, norm, dynamics, beta=beta, theta=theta), starts
 
 
@@ -76,6 +77,8 @@ def check_paths(paths, s, starts, cfg):
     is_start = lambda x: (np.abs(x[:, None] - starts).max(axis=-1) < 1e-6).any(axis=1)
     assert is_start(paths.obs[0]).all(), "every path must begin in a row of starts"
     assert len(np.unique(paths.obs[0], axis=0)) > 1, "starts must be drawn for each path, not one for all"
+    late = paths.obs[paths.time == 0][:, None] - starts[len(starts) // 2 :]
+    assert np.abs(late).max(axis=-1).min() < 1e-6, "starts must be drawn from all rows, not from the first few"
     fallen = ~task.healthy(paths.next_obs)
     assert np.array_equal(paths.terminated, fallen), "terminated must be True where next_obs is not healthy, only there"
     before, on = paths.terminated[:-1], paths.obs[1:]

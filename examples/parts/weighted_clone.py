@@ -18,7 +18,12 @@ def weights(data):
     """exp(return / temperature) of the episode of each row, 1 on average.  -> (N,) float32"""
     number = np.cumsum(data.episode_starts()) - 1
     returns = envs.episode_returns(data)[0]
-    w = np.exp((returns - returns.max()) / (TEMPERATURE * returns.std() + 1e-8))[number]
+    if len(returns) == 0:
+        return np.ones(len(data.rew), np.float32)
+    w = np.exp((returns - returns.max()) / (TEMPERATURE * returns.std() + 1e-8))
+    w = np.append(w, w.mean())[
+        number
+    ]  # behind the whole episodes there may be one that was cut: nobody knows its return
     return (w / w.mean()).astype(np.float32)
 
 

@@ -26,9 +26,16 @@ def raw_inputs(dynamics, obs, act, member, cfg):
     return bremen.predict(dynamics._replace(inputs=nothing), obs, act, member, cfg)
 
 
+def by_std(dynamics, obs, act, member, cfg):
+    x = (np.concatenate([obs, act], axis=1) - dynamics.inputs.mean) / np.maximum(dynamics.inputs.std, 1e-12)
+    y = nets.mlp(dynamics.phi[member], x, bremen.model_sizes(cfg))
+    return obs + y * dynamics.delta.std + dynamics.delta.mean
+
+
 WRONG = {
     "differences divided by the spread of the states": dict(targets=of_the_state),
     "next_obs itself is the target": dict(targets=not_a_difference),
     "the mean difference is not added again": dict(predict=without_the_mean),
+    "std instead of scale": dict(predict=by_std),
     "the inputs are not normalised": dict(predict=raw_inputs),
 }

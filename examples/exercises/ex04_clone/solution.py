@@ -1,7 +1,7 @@
 """The project's own regression.
 
 Answer: Its expectation is 1/2 |a - mu|^2 + A sigma^2 / 2: the same for mu, and least for sigma = 0. So the original's
-sigma falls for as long as training goes on, and ends wherever that stopped.
+sigma falls to the least that its code allows, exp(-5), and says nothing about the spread of the data.
 """
 
 import bremen

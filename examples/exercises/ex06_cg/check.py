@@ -30,7 +30,9 @@ def check(conjugate_gradient):
     off = np.abs(P @ A @ P.T - np.diag(np.diag(P @ A @ P.T))).max()
     assert off < 1e-5 * np.abs(A).max(), "the directions p must be A-conjugate: p_i^T A p_j = 0"
 
-    x, residual = conjugate_gradient(lambda v: A @ v, b.copy(), 3)
+    asked.clear()
+    x, residual = conjugate_gradient(product, b.copy(), 3)
+    assert len(asked) == 3, f"{len(asked)} products where 3 iterations were asked for: stop after `iters`"
     judge.close(residual, np.linalg.norm(A @ x - b) / np.linalg.norm(b), "after 3 steps the residual is not |Ax-b|/|b|")
     asked.clear()
     conjugate_gradient(lambda v: asked.append(v) or 2 * v, b.copy(), 10)

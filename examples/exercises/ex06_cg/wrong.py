@@ -28,5 +28,6 @@ WRONG = {
     "p and r are one array": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, alias=True),
     "steepest descent": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, conjugate=False),
     "an answer in float32": single,
+    "on and on until it is solved": lambda A, b, n=10, tol=1e-10: _descend(A, b, 10 * len(b), tol),
     "an absolute tolerance": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, absolute=True),
 }

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import autograd.core
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,6 +32,10 @@ def refused(*_):
     raise AssertionError("by autograd: derivatives by hand (nets.mlp_jvp, nets.mlp_vjp) are the other way")
 
 
+def traced(*_):
+    raise AssertionError("by hand: autograd is the other way")
+
+
 def check(fisher_by_hand, fisher_by_autograd):
     """Column by column against the whole matrix, and along a line against the KL that it is to approximate."""
     rng = np.random.default_rng(0)
@@ -48,6 +53,8 @@ def check(fisher_by_hand, fisher_by_autograd):
     judge.close(by_hand, by_autograd, "the two ways must agree to many digits: they are one formula", 1e-9, 1e-11)
     with mock.patch.multiple(nets, mlp_jvp=refused, mlp_vjp=refused):
         fisher_by_autograd(theta, obs, v, NET)
+    with mock.patch.object(autograd.core, "trace", traced):  # every derivative of autograd begins there
+        fisher_by_hand(theta, obs, v, NET)
     u = 1e-3 * v
     kl = np.mean(nets.kl_gauss(*policy(theta, obs), *policy(theta + u, obs)))
     judge.close(u @ fisher_by_hand(theta, obs, u, NET) / 2, kl, "for a small step u, u^T F u / 2 must be the KL", 0.02)

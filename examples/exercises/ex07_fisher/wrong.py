@@ -21,6 +21,13 @@ def old_policy_moves_too(theta, obs, v, net):
     return grad(lambda t: anp.dot(slope(t), v))(theta)
 
 
+def by_autograd(theta, obs, v, net):
+    policy = lambda t: (nets.mlp(t, obs, *net), nets.split(t, net[0])[1])
+    old = policy(theta)
+    slope = grad(lambda t: anp.mean(nets.kl_gauss(*old, *policy(t))))
+    return grad(lambda t: anp.dot(slope(t), v))(theta)
+
+
 def sum_over_rows(theta, obs, v, net):
     return trpo.fisher_vector(theta, nets.mlp_tape(theta, obs, *net), v, net)
 
@@ -29,6 +36,7 @@ WRONG = {
     "1/sigma instead of 1/sigma^2": dict(fisher_by_hand=lambda *args: _by_hand(*args, power=1)),
     "metric 1 for log sigma": dict(fisher_by_hand=lambda *args: _by_hand(*args, log_std_metric=1.0)),
     "a sum over the rows": dict(fisher_by_hand=sum_over_rows),
+    "by autograd both times": dict(fisher_by_hand=by_autograd),
     "by hand both times": dict(fisher_by_autograd=_by_hand),
     "the old policy is differentiated, too: always 0": dict(fisher_by_autograd=old_policy_moves_too),
 }

@@ -44,12 +44,14 @@ def check(line_search):
     accepts(line_search, 4.0, "NaN as improvement is no improvement", lambda x: np.nan if x > 4 else x, none)
     accepts(line_search, 4.0, "NaN as kl is not inside the trust region", linear, lambda x: np.nan if x > 4 else 0.0)
 
-    for words, improvement, kl in (
-        ("nothing improves", lambda x: -x, none),
-        ("improvements of 5 % of what was promised are too little", lambda x: 0.05 * x, none),
-        ("kl is too large everywhere", linear, lambda x: 2.0),
+    for words, improvement, kl, expected in (
+        ("nothing improves", lambda x: -x, none, 8.0),
+        ("a loss is no improvement, even where a greater one was predicted", lambda x: -0.05 * x, none, -8.0),
+        ("improvements of 5 % of what was promised are too little", lambda x: 0.05 * x, none, 8.0),
+        ("kl is too large everywhere", linear, lambda x: 2.0, 8.0),
     ):
-        (step, gain, distance, backtracks, accepted), tried = search(line_search, improvement, kl, max_backtracks=3)
+        found, tried = search(line_search, improvement, kl, expected, max_backtracks=3)
+        step, gain, distance, backtracks, accepted = found
         assert not accepted, f"{words}: no step may be accepted"
         judge.close(step, np.zeros(1), f"{words}: the step must then be zeros, the policy stays where it was")
         judge.close([gain, distance], [0, 0], f"{words}: improvement and kl are then 0")

@@ -18,14 +18,15 @@ def clipped_actions(s, starts, cfg, rng):
     return paths._replace(act=envs.TASKS[cfg.env].clip(paths.act)), info
 
 
-def by_hand(s, starts, cfg, rng, goes_on=lambda fallen, next_obs, first: next_obs):
+def by_hand(s, starts, cfg, rng, goes_on=lambda fallen, next_obs, first: next_obs, member=None, clip=np.clip):
     task, T = envs.TASKS[cfg.env], cfg.horizon
     obs, rows = starts[rng.integers(len(starts), size=cfg.imagined_steps // T)], []
     first = obs
-    for _ in range(T):
+    for t in range(T):
         act, k = bremen.policy_of(s, cfg).sample(obs, rng), rng.integers(len(s.dynamics.phi))
+        k = member(t) if member else k
         next_obs = bremen.predict(s.dynamics, obs, task.clip(act), k, cfg)
-        next_obs = np.clip(next_obs, s.dynamics.lowest, s.dynamics.highest)
+        next_obs = clip(next_obs, s.dynamics.lowest, s.dynamics.highest)
         rows.append((obs, act, task.reward(obs, task.clip(act), next_obs), next_obs, ~task.healthy(next_obs)))
         obs = goes_on(~task.healthy(next_obs)[:, None], next_obs, first)
     *columns, terminated = (np.stack(column) for column in zip(*rows))
@@ -39,7 +40,29 @@ def goes_on_where_it_began(s, starts, cfg, rng):
     return by_hand(s, starts, cfg, rng, lambda fallen, next_obs, first: np.where(fallen, first, next_obs))
 
 
+def drawn_anew(pool):
+    """The right way to go on, with starts drawn from `pool`."""
+    rng = np.random.default_rng(9)
+    return lambda fallen, next_obs, first: np.where(fallen, pool[rng.integers(len(pool), size=len(first))], next_obs)
+
+
+def no_range(s, starts, cfg, rng):
+    return by_hand(s, starts, cfg, rng, drawn_anew(starts), clip=lambda x, lowest, highest: x)
+
+
+def rota(s, starts, cfg, rng):
+    return by_hand(s, starts, cfg, rng, drawn_anew(starts), member=lambda t: t % len(s.dynamics.phi))
+
+
+def few_starts(s, starts, cfg, rng):
+    starts = starts[: cfg.imagined_steps // cfg.horizon]
+    return by_hand(s, starts, cfg, rng, drawn_anew(starts))
+
+
 WRONG = {
+    "nothing keeps the states within the range of the data": no_range,
+    "the members take turns": rota,
+    "only the first rows of starts are drawn": few_starts,
     "a member for each path": member_per_path,
     "actions are stored clipped: their likelihood is that of others": clipped_actions,
     "a fallen path goes on where it fell": by_hand,

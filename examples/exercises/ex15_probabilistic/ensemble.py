@@ -3,8 +3,6 @@
 `make_fit(nll)` and `make_imagine(difference)` turn the functions of todo.py into parts for bremen.train_offline.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from autograd import grad
 
@@ -12,16 +10,6 @@ import bremen
 import envs
 import nets
 import trpo
-
-
-class Gaussians(NamedTuple):
-    """As bremen.Dynamics, but every member has 2 S outputs: phi (K, P)."""
-
-    phi: np.ndarray
-    inputs: nets.Normalizer
-    delta: nets.Normalizer
-    lowest: np.ndarray
-    highest: np.ndarray
 
 
 def sizes_of(cfg):
@@ -45,14 +33,15 @@ def make_fit(nll):
             moments, best = nets.adam_init(phi), (np.inf, phi)
             for epoch in range(cfg.model_epochs):
                 lr = cfg.model_lr * (cfg.model_lr_last / cfg.model_lr) ** (epoch / max(1, cfg.model_epochs - 1))
-                for i in np.array_split(held + rng.permutation(len(x) - held), -(-len(x) // cfg.model_batch)):
+                rows = held + rng.permutation(len(x) - held)
+                for i in np.array_split(rows, -(-len(rows) // cfg.model_batch)):
                     moments = nets.adam(phi, slope(phi, x[i], y[i], sizes).astype(phi.dtype), moments, lr)
                 loss = float(nll(phi, x[:held], y[:held], sizes))
                 best = min(best, (loss, phi.copy()), key=lambda pair: pair[0])
             bests.append(best)
         seen = np.concatenate([data.obs, data.next_obs])
         phi = np.stack([phi for _, phi in bests])
-        dynamics = Gaussians(phi, inputs, outputs, seen.min(axis=0), seen.max(axis=0))
+        dynamics = bremen.Dynamics(phi, inputs, outputs, seen.min(axis=0), seen.max(axis=0))
         return dynamics, {"model_loss": float(np.mean([loss for loss, _ in bests]))}
 
     return fit

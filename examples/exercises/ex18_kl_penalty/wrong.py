@@ -1,6 +1,7 @@
 """Plausible wrong answers to ex18."""
 
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,9 @@ def of_the_state(s, starts, cfg, rng):
 
 
 def a_bonus(s, starts, cfg, rng):
+    same = deepcopy(rng)
     paths, info = solution.imagine(s, starts, cfg, rng)
-    free, _ = bremen.imagine_paths(s, starts, replace(cfg, alpha=0.0), rng.spawn(1)[0])
+    free, _ = bremen.imagine_paths(s, starts, replace(cfg, alpha=0.0), same)
     return paths._replace(rew=2 * free.rew - paths.rew), info
 
 

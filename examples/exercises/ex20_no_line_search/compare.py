@@ -17,7 +17,7 @@ def variants(part):
 
 
 def main(argv=None):
-    curves.main("Look before you leap", variants, __file__, curves.STEP_KL, argv)
+    curves.main("Look before you leap", variants, __file__, curves.STEP_KL, argv, fisher_rows=1.0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -41,7 +42,16 @@ def scaled_by_the_kl(theta, critic, paths, norm, net, cfg, rng):
     return new, critic, {"kl": nets.kl_gauss(*policy(theta), *policy(new)).mean()}
 
 
+def raw_advantages(theta, critic, paths, norm, net, cfg, rng):
+    """The solution's step from advantages that are neither centred nor scaled."""
+    raw = trpo.advantages(critic, paths, norm, cfg)[2].astype(theta.dtype)
+    kept = lambda obs, act, adv, *rest, Rows=trpo.Rows: Rows(obs, act, raw, *rest)
+    with mock.patch.object(solution.trpo, "Rows", kept):
+        return solution.improve(theta, critic, paths, norm, net, cfg, rng)
+
+
 WRONG = {
+    "advantages as they come, not centred": raw_advantages,
     "the line search is still there": with_line_search,
     "the plain gradient, scaled to the KL": plain_gradient,
     "sqrt(target_kl / x^T F x): half the KL": forgotten_two,
