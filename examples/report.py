@@ -333,7 +333,7 @@ def write_rows(path, experiments):
 
 COLORS = {"BREMEN": "C0", "without the clone (ME-TRPO style)": "C1", "TRPO on the simulator": "0.45", "clone": "C2",
           "dataset": "0.45"}  # fmt: skip
-MORE_COLORS = "C3", "C5", "C6", "C8", "C9"  # C4 is the behaviour policy's, C7 as grey as the dataset
+MORE_COLORS = "C3 C5 C6 C8 C9 gold navy black".split()  # C4 is the behaviour policy's, C7 as grey as the dataset
 
 
 def curve(r):
