@@ -499,11 +499,8 @@ def compare_paths(s, cfg, rng, n_paths=20):
     real = freeze_at_end(paths.next_obs, ended)
     imagined = np.stack([freeze_at_end(next_obs, terminated) for _, _, next_obs, terminated in worlds])
     error = np.sqrt(np.mean((s.norm(imagined) - s.norm(real)) ** 2, axis=(0, 2, 3), dtype=np.float64))
-    drawn = imagined[rng.integers(K, size=n_paths), :, np.arange(n_paths)]  # a member per path: (n_paths, T, S)
-    numbers = {
-        "evaluation_steps": T * n_paths,
-        "energy_distance": energy_distance(s.norm(real), s.norm(drawn.swapaxes(0, 1))),
-    }
+    drawn = imagined[rng.integers(K, size=n_paths), :, np.arange(n_paths)].swapaxes(0, 1)  # a member for each path
+    numbers = {"evaluation_steps": T * n_paths, "energy_distance": energy_distance(s.norm(real), s.norm(drawn))}
     numbers |= {"path_error": float(np.mean(error)), "path_error_last": float(error[-1])}
     numbers |= {f"one_step_error_{i}": float(e) for i, e in enumerate(one_step)}
     return numbers, {"real": real, "imagined": imagined, "error": error}

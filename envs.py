@@ -456,8 +456,7 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
             lengths[episode[i]], age[i] = age[i], 0
             way[i], episode[i] = furthest_behind(collected), episode.max() + 1
             queues[way[i]].append(episode[i])
-        # as long as the episode that is due has ended
-        while (queue := queues[k := furthest_behind(placed)]) and queue[0] in lengths:
+        while (queue := queues[k := furthest_behind(placed)]) and queue[0] in lengths:  # the one that is due has ended
             placed[k] += lengths.pop(queue[0])
             place[queue.pop(0)] = len(place)
         report(int(min(collected.sum(), n)))

@@ -287,10 +287,9 @@ def check_arrays(arrays, like):
     """
     parts = {name.split(".")[1] for name in arrays} - {"updates", "deployments", "steps"}
     learnt = {"norm", "dynamics", "beta", "theta", "critic"}
-    deployed, fitted = (set(), {"norm", "theta"}), ({"norm", "dynamics"}, {"norm", "dynamics", "theta"})  # first, later
-    if parts not in (*deployed, *fitted, learnt) or arrays.keys() != {
-        name for name in like if name.split(".")[1] not in learnt - parts
-    }:
+    # after a deployment, after the models (later deployments have a policy by then), and after the clone
+    stages = set(), {"norm", "theta"}, {"norm", "dynamics"}, {"norm", "dynamics", "theta"}, learnt
+    if parts not in stages or arrays.keys() != {name for name in like if name.split(".")[1] not in learnt - parts}:
         raise ValueError(f"it holds {', '.join(sorted(arrays))}")
     for name, x in arrays.items():
         if x.shape != np.shape(like[name]) or x.dtype != np.asarray(like[name]).dtype:
@@ -305,6 +304,11 @@ def blank_state(cfg):
     dynamics = bremen.Dynamics(phi, wide, norm, np.zeros(task.obs_dim, np.float32), np.zeros(task.obs_dim, np.float32))
     theta = bremen.new_policy(cfg, rng["init"])
     return bremen.State(rng, norm, dynamics, theta, theta, trpo.new_critic(rng["init"], task.obs_dim, cfg))
+
+
+def experiment(config):
+    """What a run shares with its other seeds: files and threads make no other experiment.  dict of Config -> dict"""
+    return {k: v for k, v in config.items() if k not in (*FILES, "seed", "threads")}
 
 
 def write_csv(path, rows):
@@ -885,9 +889,8 @@ def read_run(folder):
             raise ValueError("progress.csv has no rows yet")
         place = folder.resolve().parent
         label = f"{config['env']}, {config['mode']}, {place.name}"
-        numbers = json.dumps({k: v for k, v in config.items() if k not in (*FILES, "seed", "threads")})
         columns = (np.array([float(row.get(k) or "nan") for row in rows]) for k in (x, y))
-        return (label, x, os.path.relpath(place), numbers), *columns
+        return (label, x, os.path.relpath(place), json.dumps(experiment(config))), *columns
     except OSError as e:
         raise UsageError(f"{folder}: not the directory of a run ({e.filename}: {e.strerror})") from e
     except (ValueError, KeyError, TypeError) as e:

@@ -39,6 +39,11 @@ import envs
 import run
 
 
+def pair(row, name):
+    """A mean and its standard deviation, each NaN where the row has none.  -> 2 numbers"""
+    return row.get(name, np.nan), row.get(f"{name}_std", np.nan)
+
+
 class Run(NamedTuple):
     """One finished run: its config.json, the rows of progress.csv as numbers, and run.json ({} where there is none)."""
 
@@ -48,10 +53,9 @@ class Run(NamedTuple):
     SEED = "--seed"  # the flag for a single seed
 
     def experiment(self):
-        """What it shares with its other seeds; thread counts and files do not make another experiment.  -> text"""
-        numbers = {k: v for k, v in self.config.items() if k not in (*run.FILES, "seed", "threads")}
+        """What it shares with its other seeds; the data of `--data` are among it.  -> text"""
         given = self.config["data"] and self.about.get("data", {}).get("sha256", self.config["data"])
-        return json.dumps(numbers | {"data": given}, sort_keys=True)
+        return json.dumps(run.experiment(self.config) | {"data": given}, sort_keys=True)
 
     def command(self):
         """The line that makes this run, without its seed."""
@@ -67,9 +71,8 @@ class Run(NamedTuple):
     def flags(self):
         """What its command changes in the algorithm of its preset.  -> list of texts"""
         hidden = {"n_train", "noise", "no-bc_init", "deployments", "data"}  # shown elsewhere, or of other modes
-        hidden |= {
-            name for modes, names in run.ONLY.items() if self.config["mode"] not in modes for name in names.split()
-        }
+        others = (names for modes, names in run.ONLY.items() if self.config["mode"] not in modes.split())
+        hidden |= set(" ".join(others).split())
         return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in hidden]
 
     def method(self):
@@ -88,7 +91,6 @@ class Run(NamedTuple):
 
     def numbers(self):
         """What a run's row of the table shows.  -> {title: (mean, std)}"""
-        pair = lambda row, name: (row.get(name, np.nan), row.get(f"{name}_std", np.nan))
         first, last = self.rows[0], self.rows[-1]
         if self.config["mode"] == "online":
             return {"last iteration, sampled actions": pair(last, "sampled_return")}
@@ -127,7 +129,7 @@ class Peer(Run):
         """As of a Run."""
         (row,) = self.rows
         names = {"dataset": "data_return", "last policy": "real_return"}
-        return {title: (row.get(name, np.nan), row.get(f"{name}_std", np.nan)) for title, name in names.items()}
+        return {title: pair(row, name) for title, name in names.items()}
 
 
 def read(folder):
@@ -241,8 +243,8 @@ def table(runs):
     print(f"`{first.command()} --random_seeds {seeds}`\n")
     print(f"{transitions:,.0f} real transitions per seed{', by deployment' if recursive else ''}.\n")
     print(f"| seed | {' | '.join(names)} | minutes |\n|---|{'---|' * (len(names) + 1)}")
+    text = lambda m, s: "unknown" if np.isnan(m) else f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "")
     for r in runs:
-        text = lambda m, s: "unknown" if np.isnan(m) else f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "")
         cells = (text(m, s) for m, s in r.numbers().values())
         print(f"| {r.config['seed']} | {' | '.join(cells)} | {r.seconds() / 60:.1f} |")
     if len(runs) > 1:

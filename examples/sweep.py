@@ -73,7 +73,7 @@ def placed(line, root):
     folder = run.run_folder(cfg, opts)
     if (folder / "config.json").exists():
         there = run.read_config({}, folder / "config.json")
-        for name in (f.name for f in fields(cfg) if f.name not in ("data_dir", "keep_policies", "tensorboard")):
+        for name in (f.name for f in fields(cfg) if f.name == "data" or f.name not in run.FILES):
             was, now = getattr(there, name), getattr(cfg, name)
             if was != now:
                 raise run.UsageError(f"{folder} holds a run with {name} {was}, not {now}: choose another directory")

@@ -21,9 +21,8 @@ def weights(data):
     if len(returns) == 0:
         return np.ones(len(data.rew), np.float32)
     w = np.exp((returns - returns.max()) / (TEMPERATURE * returns.std() + 1e-8))
-    w = np.append(w, w.mean())[
-        number
-    ]  # behind the whole episodes there may be one that was cut: nobody knows its return
+    # behind the whole episodes there may be one that was cut: nobody knows its return
+    w = np.append(w, w.mean())[number]
     return (w / w.mean()).astype(np.float32)
 
 

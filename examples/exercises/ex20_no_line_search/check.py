@@ -57,10 +57,8 @@ def check(improve):
     F = np.stack([product(v)[:-2] for v in np.eye(len(theta))[:-2]]) + CFG.cg_damping * np.eye(len(theta) - 2)
     x = np.linalg.solve(F, g)
     cosine = (new - theta)[:-2] @ F @ x / np.sqrt(2e-8 * (x @ F @ x))  # in the metric of F + damping
-    assert cosine > 0.999, (
-        f"the step must have the direction of (F + damping)^-1 g, g of standardised advantages: the \
-cosine between them is {cosine:.2f}"
-    )
+    way = "(F + damping)^-1 g, g of standardised advantages"
+    assert cosine > 0.999, f"the step must have the direction of {way}: the cosine between them is {cosine:.2f}"
 
     large, _, info = run(4.0)
     judge.close(large - theta, 20_000 * (new - theta), "the step must grow with sqrt(target_kl), never shortened", 1e-4)
