@@ -303,6 +303,7 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))
     members = [fit_member(x[n:], y[n:], x[:n], y[:n], cfg, r) for r in rngs]
     epochs, best, phi, curves = 0, {}, {}, [[] for _ in members]
+    report({"stage": "model", "done": 0, "total": cfg.members * cfg.model_epochs})  # the first may take a minute
     for k, (val_loss, best_loss, best_phi) in nets.race(members):
         curves[k].append(val_loss)
         best[k], phi[k] = best_loss, best_phi
