@@ -1,5 +1,5 @@
 #!/bin/sh
-# The sweeps of examples/results/, and those whose tables are still to come: `sh examples/evidence.sh DIR [NAME ...]`
+# The sweeps of examples/results/, whose README says what each took: `sh examples/evidence.sh DIR [NAME ...]`
 #
 # Stop it when you like: the same line goes on, and finished runs are left alone.  NAME: only these sweeps, of those
 # below.  Then `python examples/report.py DIR/NAME` prints the tables.  Minutes to hours each on two cores
@@ -33,6 +33,9 @@ fitted="--models $dir/offline"  # the same bytes, without fitting the same model
     sweep without_clone_wider --mode offline --n_train 100000 --env half_cheetah cheetah_run hopper walker2d \
         --random_seeds 0 1 2 --bc_init no --target_kl 1e-2 $fitted
     sweep walker20 --mode offline --n_train 20000 --env walker2d --random_seeds 0 1 2 3 4 --iterations 8 $fitted
+    # no models of another run: they have other bytes with these kernels
+    OPENBLAS_CORETYPE=Haswell sweep walker2d_avx2 --mode offline --n_train 100000 --env walker2d --random_seeds 0 1 2 3 4
+    unset OPENBLAS_CORETYPE  # in some shells the line above leaves it set
     sweep strategies $offline $both $noise
     sweep trust_region $offline $both $fitted --target_kl 1e-4 1e-2
     sweep penalty $offline $both $fitted --alpha 0.1 1
