@@ -385,7 +385,7 @@ class Progress:
         if record["stage"] != self.stage:
             self.close()
             self.stage = record["stage"]
-            first = max(0, record["done"] - 1) if unit == "update" else 0  # a resumed run does not start at 0
+            first = record["done"] - 1 if unit == "update" else 0  # a resumed run does not start at 0
             self.bar = tqdm(total=record["total"], initial=first, desc=text, unit=unit, disable=None, leave=False)
         if number in record:
             self.bar.set_postfix({number: f"{record[number]:.4g}"}, refresh=False)

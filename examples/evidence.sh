@@ -34,8 +34,7 @@ fitted="--models $dir/offline"  # the same bytes, without fitting the same model
         --random_seeds 0 1 2 --bc_init no --target_kl 1e-2 $fitted
     sweep walker20 --mode offline --n_train 20000 --env walker2d --random_seeds 0 1 2 3 4 --iterations 8 $fitted
     # no models of another run: they have other bytes with these kernels
-    OPENBLAS_CORETYPE=Haswell sweep walker2d_avx2 --mode offline --n_train 100000 --env walker2d --random_seeds 0 1 2 3 4
-    unset OPENBLAS_CORETYPE  # in some shells the line above leaves it set
+    (export OPENBLAS_CORETYPE=Haswell && sweep walker2d_avx2 $offline --env walker2d --random_seeds 0 1 2 3 4)
     sweep strategies $offline $both $noise
     sweep trust_region $offline $both $fitted --target_kl 1e-4 1e-2
     sweep penalty $offline $both $fitted --alpha 0.1 1
