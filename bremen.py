@@ -6,6 +6,8 @@ imagined rollouts in conservative trust-region steps.  `train_offline` is the pa
 are generators: they yield a record after each stage and print nothing.  Their parts are keyword arguments: pass
 another function to change one.
 
+"The original" is the authors' program; examples/original.md has a table of all that is done differently here.
+
 Letters in shapes: N rows, R start states, T time, B imagined paths side by side, K members, S/A observation/action
 dimension, P parameters.  theta: policy, beta: clone, phi: dynamics models.
 """

@@ -1,7 +1,7 @@
 """The real world: six tasks, their Gymnasium environments, data collection, evaluation and dataset files.
 
 A task is data: sizes, reward, healthy box, reset noise.  The same reward function and the same box serve the
-simulator here and the imagined world in bremen.py.
+simulator here and the imagined world in bremen.py.  What "the original" does differently: examples/original.md.
 
 Letters in shapes: B batch, N samples, T time, E episodes, S/A observation/action dimension; `...` any leading shape.
 """

@@ -1,4 +1,7 @@
-"""The command line: files, progress bars, plots and videos around bremen.py.  `python run.py --help`"""
+"""The command line: files, progress bars, plots and videos around bremen.py.  `python run.py --help`
+
+What "the original" does differently, and what became of its flags: examples/original.md.
+"""
 
 import argparse
 import contextlib

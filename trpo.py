@@ -3,6 +3,7 @@
 The first three functions know no network and no policy.  `step` is what all others lead to.  All that it asks of the
 policy's network are two derivatives of the mean action: J v (`nets.mlp_jvp`) and J^T g (`nets.mlp_vjp`).  With
 `gradients="autograd"` neither is used and autograd differentiates the two scalar functions `surrogate` and `kl_sum`.
+What "the original" does differently: examples/original.md.
 
 Letters in shapes: T time, B batch, N rows (T*B), P parameters, S/A observation/action dimension.
 """

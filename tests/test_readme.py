@@ -43,7 +43,9 @@ def check_departures(text):
     rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \| `(\w+)\.(\w+)` \| ([^|]+) \|$", text, re.M)
     assert len(rows) == text.count("\n| ") - 1 >= 20, "every row but the heading"
     for topic, module, name, shown in rows:
-        source = inspect.getsource(getattr(importlib.import_module(module), name))
+        code = importlib.import_module(module)
+        assert "examples/original.md" in code.__doc__, f"{module} speaks of the original and does not say where to look"
+        source = inspect.getsource(getattr(code, name))
         assert re.search(r"\boriginal", source), f"{topic}: {module}.{name} does not say that the original differs"
         assert re.search(r"`--\w|ex\d\d|`\w+\.\w+`", shown), topic
 
