@@ -308,9 +308,9 @@ def sample_paths(env, policy, steps, rng):
 
 
 def advantages(critic, paths, norm, cfg):
-    """Advantages of all rows of `paths` and lambda-returns (advantage + value), the targets of the
-    value function; flat, N = T * B.
+    """Advantages of all rows of `paths`, and lambda-returns (advantage + value), which the value function is fitted to.
 
+    Flat: N = T * B.
     -> normalised obs (N, S), time (N,), adv (N,), target (N,), val (N,); FloatingPointError when not finite
     """
     flat = lambda x: x.reshape(-1, *x.shape[2:])

@@ -149,7 +149,8 @@ def table(results, watch):
         lines.append(
             f"{name:34}{cells[0]:>16}{cells[1]:>16}{cells[2]:>16}{cells[3]:>18}{last(watched).mean():14.3g}{seconds:9.0f}"
         )
-    return "\n".join([*lines, f"watched: {watch.label}"])
+    legend = "end: the last quarter of the evaluations; difference: to the first line, seed by seed, ± standard error"
+    return "\n".join([*lines, legend, f"watched: {watch.label}"])
 
 
 def main(title, variants, file, watch=IMAGINED_RETURN, argv=None, **common):

@@ -3,12 +3,12 @@
 import numpy as np
 
 
-def _descend(product, b, iters, tol, conjugate=True, alias=False, absolute=False):
+def _descend(product, b, iters, tol, conjugate=True, alias=False, bound=lambda tol, bb: tol * tol * bb):
     x, r = np.zeros(len(b)), np.array(b, np.float64)
     p, rr = r if alias else r.copy(), r @ r
     bb = rr
     for _ in range(iters):
-        if rr <= tol * tol * (1.0 if absolute else bb):
+        if rr <= bound(tol, bb):
             break
         z = product(p)
         step = rr / (p @ z) if conjugate else rr / (r @ z)
@@ -29,5 +29,8 @@ WRONG = {
     "steepest descent": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, conjugate=False),
     "an answer in float32": single,
     "on and on until it is solved": lambda A, b, n=10, tol=1e-10: _descend(A, b, 10 * len(b), tol),
-    "an absolute tolerance": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, absolute=True),
+    "an absolute tolerance": lambda A, b, n=10, tol=1e-10: _descend(A, b, n, tol, bound=lambda tol, bb: tol * tol),
+    "the squared residual against tol": lambda A, b, n=10, tol=1e-10: _descend(
+        A, b, n, tol, bound=lambda tol, bb: tol * bb
+    ),
 }

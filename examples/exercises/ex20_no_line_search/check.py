@@ -43,7 +43,8 @@ def check(improve):
     obs = norm(paths.obs.reshape(-1, S))
     policy = lambda t: (nets.mlp(t, obs, *NET), t[-2:])
     kl_to = lambda t: float(np.mean(nets.kl_gauss(*policy(theta), *policy(t))))
-    judge.close(kl_to(new), 1e-8, "a small step must have the KL target_kl, mean over the rows", 0.02, 0)
+    small = "a small step must have the KL target_kl, mean over the rows; log sigma must not count in g and F v"
+    judge.close(kl_to(new), 1e-8, small, 0.02, 0)
     judge.close(info["kl"], kl_to(new), "info['kl'] must be the mean KL(old || new) of the step", 1e-3, 0)
     heavy = run(1e-8, cg_damping=0.1)[0]
     paid = kl_to(heavy) + 0.1 * np.sum((heavy - theta) ** 2) / 2

@@ -6,8 +6,9 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
 
     1. trpo.advantages(critic, paths, norm, cfg); standardise adv; the policy's mean actions; trpo.Rows
     2. g = trpo.policy_gradient(theta, rows, net), F v = trpo.fisher_product(theta, rows, net)(v), on all rows
-    3. x from trpo.conjugate_gradient of (F + cg_damping) x = g, cfg.cg_iters iterations
-    4. theta + sqrt(2 target_kl / x^T (F + cg_damping) x) x; the last A entries, log sigma, stay as they are
+    3. x from trpo.conjugate_gradient of (F + cg_damping) x = g, cfg.cg_iters iterations; the last A entries of theta,
+       log sigma, are no unknowns: neither g nor F knows of them
+    4. theta + sqrt(2 target_kl / x^T (F + cg_damping) x) x, in which log sigma stays as it is
     5. a new value function: trpo.fit_value(critic, obs, time, target, cfg, rng)
     theta (P,), critic, paths (T, B, ...) -> theta (P,) in its dtype, critic, {"kl": mean KL(old || new) over the rows}
     """

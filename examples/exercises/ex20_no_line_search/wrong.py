@@ -22,11 +22,23 @@ def with_line_search(theta, critic, paths, norm, net, cfg, rng):
 
 def plain_gradient(theta, critic, paths, norm, net, cfg, rng):
     obs, _, adv, _, _ = trpo.advantages(critic, paths, norm, cfg)
-    mu, log_std = nets.mlp_rows(theta, obs, *net), nets.split(theta, net[0])[1]
-    rows = trpo.Rows(obs, paths.act.reshape(mu.shape), (adv - adv.mean()) / adv.std(), mu, log_std)
-    g = trpo.policy_gradient(theta, rows, net) * (np.arange(len(theta)) < len(theta) - len(log_std))
+    rows = trpo.rows_of(theta, obs, paths.act, adv, net)
+    g = trpo.policy_gradient(theta, rows, net) * (np.arange(len(theta)) < len(theta) - len(rows.log_std))
     new = theta + np.sqrt(2 * cfg.target_kl / (g @ trpo.fisher_product(theta, rows, net)(g))) * g
     _, critic, info = solution.improve(theta, critic, paths, norm, net, cfg, rng)
+    return new, critic, {"kl": trpo.kl_sum(new, rows, net) / len(obs)}
+
+
+def log_sigma_counts(theta, critic, paths, norm, net, cfg, rng):
+    """log sigma has its share of g and of F v, and only the step leaves it where it is."""
+    obs, _, adv, _, _ = trpo.advantages(critic, paths, norm, cfg)
+    rows = trpo.rows_of(theta, obs, paths.act, adv, net)
+    fisher = trpo.fisher_product(theta, rows, net)
+    damped = lambda v: fisher(v) + cfg.cg_damping * v
+    x, _ = trpo.conjugate_gradient(damped, trpo.policy_gradient(theta, rows, net), cfg.cg_iters)
+    step = x * np.sqrt(2 * cfg.target_kl / (x @ damped(x))) * (np.arange(len(theta)) < len(theta) - len(rows.log_std))
+    new = theta + step.astype(theta.dtype)
+    _, critic, _ = solution.improve(theta, critic, paths, norm, net, cfg, rng)
     return new, critic, {"kl": trpo.kl_sum(new, rows, net) / len(obs)}
 
 
@@ -52,6 +64,7 @@ def raw_advantages(theta, critic, paths, norm, net, cfg, rng):
 
 WRONG = {
     "advantages as they come, not centred": raw_advantages,
+    "log sigma counts in g and F v, and is held back at the end": log_sigma_counts,
     "the line search is still there": with_line_search,
     "the plain gradient, scaled to the KL": plain_gradient,
     "sqrt(target_kl / x^T F x): half the KL": forgotten_two,
