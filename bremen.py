@@ -304,20 +304,20 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     # not rng.spawn, which counts its children: no checkpoint keeps that number
     rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))
     members = [fit_member(x[n:], y[n:], x[:n], y[:n], cfg, r) for r in rngs]
-    epochs, best, phi, curves = 0, {}, {}, [[] for _ in members]
-    report({"stage": "model", "done": 0, "total": cfg.members * cfg.model_epochs})  # the first may take a minute
-    for k, (val_loss, best_loss, best_phi) in nets.race(members):
+    curves, best, total = [[] for _ in members], {}, cfg.members * cfg.model_epochs
+    report({"stage": "model", "done": 0, "total": total})  # the first epoch may take a minute
+    for epochs, (k, (val_loss, best_loss, best_phi)) in enumerate(nets.race(members), 1):
         curves[k].append(val_loss)
-        best[k], phi[k] = best_loss, best_phi
-        epochs, loss = epochs + 1, float(np.mean([best[i] for i in sorted(best)]))  # sorted: no matter who was first
-        report({"stage": "model", "done": epochs, "total": cfg.members * cfg.model_epochs, "loss": loss})
+        best[k] = best_loss, best_phi
+        loss = float(np.mean([best[i][0] for i in sorted(best)]))  # sorted: no matter who was first
+        report({"stage": "model", "done": epochs, "total": total, "loss": loss})
     seen = np.concatenate([data.obs, data.next_obs])
     lowest, highest = seen.min(axis=0), seen.max(axis=0)
     if not cfg.clip_states:  # (the original stops at 1e5)
         lowest[:], highest[:] = -np.inf, np.inf
     curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
-    dynamics = Dynamics(np.stack([phi[k] for k in range(cfg.members)]), inputs, delta, lowest, highest)
-    return dynamics, {"model_loss": loss, "model_curve": curve}
+    phi = np.stack([best[k][1] for k in range(cfg.members)])
+    return Dynamics(phi, inputs, delta, lowest, highest), {"model_loss": loss, "model_curve": curve}
 
 
 def fit_member(x, y, x_val, y_val, cfg, rng):
@@ -407,9 +407,10 @@ def imagine_paths(s, starts, cfg, rng):
     B = max(1, cfg.imagined_steps // T)
     pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
     noise = policy_of(s, cfg).std * rng.standard_normal((T, B, task.act_dim), np.float32)
-    if cfg.member_per == "step":  # the paths are shared out among the workers: one sequence of members for all
+    # the paths go side by side in groups, on the worker threads: members[i][t] predicts step t of group i
+    if cfg.member_per == "step":  # a group per worker, one sequence of members for all
         members = [rng.integers(K, size=T)] * min(B, nets.workers())
-    else:  # the paths are shared out among the members: one member for each group of paths
+    else:  # a group per member, which predicts all its steps
         members = [np.full(T, k) for k in rng.permutation(K)[:B]]
     obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
     if not np.isfinite(next_obs).all():
@@ -452,8 +453,8 @@ def log_ratio_to_clone(s, obs, act, cfg):
 def time_of(ended):
     """Steps since each path's last restart.  (T, B) -> (T, B)"""
     t = np.arange(len(ended))[:, None]
-    began = np.where(np.roll(ended, 1, axis=0), t, 0)  # at t = 0 a path begins in any case
-    return t - np.maximum.accumulate(began, axis=0)
+    began = np.where(np.roll(ended, 1, axis=0), t, 0)  # t where the row before has ended; at 0 all begin in any case
+    return t - np.maximum.accumulate(began, axis=0)  # the largest so far: where the present path began
 
 
 # --- evaluation of the models ----------------------------------------------------------------------------------------

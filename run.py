@@ -584,7 +584,9 @@ def open_run(cfg, opts):
             before = folder / "checkpoint_before.npz"
             hint = f"; the one before it is {before}: rename it to checkpoint.npz" if before.exists() else ""
             raise UsageError(f"{e}{hint}") from e
-    say(f"BREMEN {cfg.mode}: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}")
+    ended = state and state.beta is not None and state.updates == cfg.iterations * cfg.iteration_updates
+    done = ", which had ended: nothing is left to do" if ended else ""
+    say(f"BREMEN {cfg.mode}: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}{done}")
     return folder, state, history
 
 
@@ -741,7 +743,8 @@ def closing_table(cfg, history, folder):
     say(f"({cfg.eval_episodes} episodes each; real transitions for training: {real:,}, for evaluation: {tested:,})")
     for k, v in (item for row in rows for item in row.items() if item[0].endswith("_seconds")):
         seconds[k.removesuffix("_seconds")] = seconds.get(k.removesuffix("_seconds"), 0) + v
-    say("wall time: " + ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items()))
+    lent = " (fit: of the run that has lent its models)" if "models_from" in history else ""
+    say("wall time: " + ", ".join(f"{k} {v:.0f} s" for k, v in seconds.items()) + lent)
     say(f"look at {folder / 'curves.png'}")
 
 

@@ -11,7 +11,9 @@ the new policy wins per step, unit of reward)
 - and their ratio, the share of the promise that was kept.
 
 The step itself is as large in all rows of the table: the run's target_kl.  A small share means that the policy wanders:
-most of its way in the trust region goes into noise, step after step, until it is where the models are wrong.
+most of its way in the trust region goes into noise, step after step, until it is where the models are wrong.  At the
+end of a run shares around 0 are no surprise, a policy that has learnt what its models teach has no more to gain: look
+at a run that was interrupted early, too.
 """
 
 import argparse
@@ -108,7 +110,7 @@ def draw(path, shares, opts, title):
     for lam, line in zip(opts.lam, shares):
         ax.plot(opts.imagined_steps, line, "o-", label=f"lambda {lam}")
     ax.set(xscale="log", xlabel="imagined steps per update", ylabel="kept share of the gain", title=title)
-    ax.set_ylim(min(0, shares.min()), 1)
+    ax.set_ylim(min(0, shares.min()) - 0.02, 1)
     ax.set_xticks(opts.imagined_steps, [f"{n:,}" for n in opts.imagined_steps])
     ax.minorticks_off()
     ax.legend(frameon=False)

@@ -83,10 +83,21 @@ def test_every_command_in_the_readme_is_understood():
             assert isinstance(run.read_config(opts).mode, str)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_a_page_shows_exists(page):
-    paths = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
-    assert paths and all((page.parent / path).exists() for path in paths)
+def shown():
+    """Every file that a page of the project links to, pictures among them.  -> {path: page}"""
+    pages = [ROOT / "README.md", *ROOT.glob("examples/*.md"), *ROOT.glob("examples/[a-z]*/**/*.md")]
+    links = ((page, re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())) for page in pages)
+    return {(page.parent / path).resolve(): page for page, paths in links for path in paths}
+
+
+def test_every_file_that_a_page_shows_exists():
+    assert len(shown()) > 40
+    assert not (missing := {str(path): page for path, page in shown().items() if not path.exists()}), missing
+
+
+def test_every_picture_is_shown_by_a_page():
+    pictures = set(ROOT.glob("examples/results/*.png"))
+    assert len(pictures) > 5 and not (idle := pictures - shown().keys()), idle
 
 
 FLAGS = {  # every flag of the original: the test that shows what it does here

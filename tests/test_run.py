@@ -648,7 +648,8 @@ def test_models_of_another_run_give_the_same_bytes(finished, dataset, here, no_p
     line = *PENDULUM, "--data", dataset, "--models", finished.parents[3]
     go(*line)
     same_results(finished, folder := here / "log/pendulum/offline/bremen/bremen0")
-    assert not fits and f"models of {finished}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert not fits and f"models of {finished}" in out and "has lent its models" in out
     assert json.loads((folder / "run.json").read_text())["models_from"] == str(finished)
     assert rows_of(folder)[0]["fit_seconds"] == rows_of(finished)[0]["fit_seconds"]
     go(*PENDULUM, "--data", dataset, "--no-bc_init", "--exp_name", "fitted")
@@ -753,12 +754,13 @@ def test_a_run_killed_and_resumed_gives_the_same_bytes(moment, finished, dataset
     assert sorted(p.name for p in folder.iterdir() if not p.name.endswith(".tmp")) == PROMISED
 
 
-def test_resuming_a_finished_run_changes_no_result(reference, finished, tmp_path, no_pictures, monkeypatch):
-    """The closing table again, no further update; the default dataset is found where it was."""
+def test_resuming_a_finished_run_changes_no_result(reference, finished, tmp_path, no_pictures, monkeypatch, capsys):
+    """The closing table again, no further update, and it says so; the default dataset is found where it was."""
     shutil.copytree(finished, tmp_path / "copy")
     monkeypatch.chdir(reference[0])
     go("--resume", tmp_path / "copy")
     same_results(finished, tmp_path / "copy")
+    assert "nothing is left to do" in capsys.readouterr().out
 
 
 def test_restore_path_goes_on_with_a_run(finished, dataset, here, no_pictures, monkeypatch):
@@ -788,6 +790,7 @@ def test_ctrl_c_says_how_to_resume(finished, dataset, here, no_pictures, monkeyp
     command = re.search(r"--resume [\w./]*\w", stderr_line(capsys))
     go(*command[0].split())
     same_results(finished, here / "log/pendulum/offline/bremen/bremen0")
+    assert "nothing is left to do" not in capsys.readouterr().out
 
 
 def test_ctrl_c_before_the_first_checkpoint_can_be_resumed_too(
