@@ -163,10 +163,29 @@ def test_check_of_a_copy_says_what_is_wrong_or_that_nothing_is(tmp_path):
     answer = 'import wrong\n\nconjugate_gradient = wrong.WRONG["steepest descent"]\n'
     (folder / "todo.py").write_text(answer)
     done = run_check(folder)
-    assert done.returncode == 1 and done.stderr.startswith("after n steps") and done.stderr.count("\n") == 1
+    assert done.returncode == 1 and done.stderr.startswith("the directions p must") and done.stderr.count("\n") == 1
     (folder / "todo.py").write_text((folder / "solution.py").read_text())
     done = run_check(folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ex06_cg: right\n", "")
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        ("return None", "what was returned is not what the docstring promises (TypeError: "),
+        ("return b", "what was returned is not what the docstring promises (ValueError: too many values"),
+        ("return b / {}", TypeError),
+    ],
+)
+def test_an_answer_of_another_kind_is_told_apart_from_one_that_crashes(answer, words, tmp_path):
+    """A result that check.py cannot unpack: a sentence.  An error in the student's own lines: their traceback."""
+    (tmp_path / "todo.py").write_text(f"def conjugate_gradient(product, b, iters=10, tol=1e-10):\n    {answer}\n")
+    check, module = load("ex06_cg", "check").check, judge.load(tmp_path, "todo")
+    if isinstance(words, str):
+        assert judge.fault(check, module).startswith(words)
+    else:
+        with pytest.raises(words):
+            judge.fault(check, module)
 
 
 def test_close_says_what_differs():

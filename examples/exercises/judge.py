@@ -6,6 +6,7 @@ Every folder has files of the same names, so they are loaded by their path, unde
 import importlib.util
 import inspect
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +56,18 @@ def exposes(test, right, wrong):
 
 
 def fault(check, module):
-    """What `check` finds wrong with the answers in a module, in one line; empty when they are right."""
+    """What `check` finds wrong with the answers in a module, in one line; empty when they are right.
+
+    An error inside the answers is raised, so that its traceback leads there.
+    """
     try:
         check(**answers(module, check))
     except (AssertionError, NotImplementedError) as e:
         return " ".join(str(e).split()) or f"{module.__name__}: an assert of its own failed, and says nothing"
+    except (TypeError, ValueError, LookupError, AttributeError) as e:  # None, say, where a pair is expected
+        if any(frame.filename == module.__file__ for frame in traceback.extract_tb(e.__traceback__)):
+            raise
+        return f"what was returned is not what the docstring promises ({type(e).__name__}: {' '.join(str(e).split())})"
     return ""
 
 

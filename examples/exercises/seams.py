@@ -77,17 +77,24 @@ def check_paths(paths, s, starts, cfg):
     is_start = lambda x: (np.abs(x[:, None] - starts).max(axis=-1) < 1e-6).any(axis=1)
     assert is_start(paths.obs[0]).all(), "every path must begin in a row of starts"
     assert len(np.unique(paths.obs[0], axis=0)) > 1, "starts must be drawn for each path, not one for all"
-    late = paths.obs[paths.time == 0][:, None] - starts[len(starts) // 2 :]
-    assert np.abs(late).max(axis=-1).min() < 1e-6, "starts must be drawn from all rows, not from the first few"
+    for began in (paths.obs[0], paths.obs[paths.time == 0]):
+        late = began[:, None] - starts[len(starts) // 2 :]
+        assert np.abs(late).max(axis=-1).min() < 1e-6, "starts must be drawn from all rows, not from the first few"
     fallen = ~task.healthy(paths.next_obs)
-    assert np.array_equal(paths.terminated, fallen), "terminated must be True where next_obs is not healthy, only there"
+    words = "terminated must be True where next_obs, the state that the step led to, is not healthy, and only there"
+    assert np.array_equal(paths.terminated, fallen), words
     before, on = paths.terminated[:-1], paths.obs[1:]
     assert np.array_equal(on[~before], paths.next_obs[:-1][~before]), "a healthy path must go on from its next_obs"
     assert before.sum() == 0 or is_start(on[before]).all(), "a path that fell must go on in a row of starts"
     began = np.take_along_axis(paths.obs, (np.arange(T)[:, None] - paths.time)[..., None], axis=0)[:-1]
     same = np.all(on == began, axis=-1)[before]
     assert same.sum() <= len(same) / 2, "a path that fell must go on in another row of starts, drawn anew"
-    noise = (paths.act - bremen.policy_of(s, cfg).mean(paths.obs.reshape(T * B, S)).reshape(T, B, A)).ravel()
+    together = [len(np.unique(on[t][fell], axis=0)) for t, fell in enumerate(before) if fell.sum() > 1]
+    assert not together or max(together) > 1, "paths that fall in the same step must not all go on in the same row"
+    noise = paths.act - bremen.policy_of(s, cfg).mean(paths.obs.reshape(T * B, S)).reshape(T, B, A)
+    for axis, words in ((0, "at every step of a path"), (1, "for every path")):
+        assert noise.std(axis=axis).min() > 0, f"the noise of an action must be drawn {words}, not once for all"
+    noise = noise.ravel()
     sigma, spread = cfg.std * task.act_limit, 5 / np.sqrt(noise.size)
     right = abs(noise.std() / sigma - 1) < spread and abs(noise.mean()) < spread * sigma
     assert right, f"act must be the mean action plus noise of sigma {sigma:.2g}, not clipped (it is {noise.std():.2g})"

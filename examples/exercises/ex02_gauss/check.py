@@ -21,13 +21,15 @@ def check(log_prob, kl_gauss):
     """SciPy's density, and the divergence by numerical integration."""
     rng = np.random.default_rng(0)
     act, mu_old, mu = rng.standard_normal((3, 2, 2))
-    log_std_old, log_std = np.array([-0.5, 0.3]), np.array([0.2, -0.4])
+    log_std_old, log_std = np.array([-0.5, 0.3]), np.array([0.2, -0.1])
 
     at_mean = log_prob(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros(1))
     judge.close(at_mean, [-0.5 * np.log(2 * np.pi)], "log_prob: the standard normal at 0 has density 1/sqrt(2 pi)")
     wanted = norm.logpdf(act, mu, np.exp(log_std)).sum(axis=1)
-    judge.close(log_prob(act, mu, log_std), wanted, "log_prob disagrees with scipy.stats.norm.logpdf, summed over A")
+    given = act.copy(), mu.copy(), log_std.copy()
+    judge.close(log_prob(*given), wanted, "log_prob disagrees with scipy.stats.norm.logpdf, summed over A")
 
+    assert all(map(np.array_equal, given, (act, mu, log_std))), "log_prob: act, mu or log_std was changed by the call"
     same = kl_gauss(mu, log_std, mu, log_std)
     judge.close(same, np.zeros(2), "kl_gauss of a policy and itself must be 0 in every row")
     moved = kl_gauss(np.zeros((1, 1)), np.log([0.1]), np.full((1, 1), 0.2), np.log([0.1]))

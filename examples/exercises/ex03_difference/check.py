@@ -25,6 +25,14 @@ def check(targets, predict):
     judge.close(mean, change.mean(axis=0), "targets: mean must be that of next_obs - obs, coordinate by coordinate")
     assert np.isfinite(y).all(), "targets: a coordinate that never changes must not be divided by 0"
     judge.close(scale[2], 1.0, "targets: a coordinate that never changes has scale 1")
+    steady = obs[:, :2] + np.stack([np.full(200, 0.1), 1e-4 * rng.standard_normal(200)], axis=1)
+    _, _, scale_of_little = targets(obs[:, :2], steady)
+    judge.close(
+        scale_of_little[0], 1.0, "targets: 0.1 in every row changes by rounding only, 1e-16: that scale is 1, too"
+    )
+    judge.close(
+        scale_of_little[1], (steady - obs[:, :2])[:, 1].std(), "targets: a change of 1e-4 is small, but a change"
+    )
     judge.close(y.mean(axis=0), np.zeros(3), "targets: y must have mean 0")
     judge.close(y.std(axis=0), [1, 1, 0], "targets: y must have standard deviation 1, or 0 where nothing changes")
     judge.close(obs + y * scale + mean, next_obs, "targets: obs + y * scale + mean must be next_obs again")

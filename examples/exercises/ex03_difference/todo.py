@@ -5,7 +5,8 @@ def targets(obs, next_obs):
     """What a dynamics model is to learn: next_obs - obs, normalised per coordinate.
 
     obs, next_obs (N, S) -> y (N, S), mean (S,), scale (S,), where y = (next_obs - obs - mean) / scale has mean 0 and
-    standard deviation 1.  A coordinate that never changes has scale 1, so that nothing is divided by 0.
+    standard deviation 1.  A coordinate that always changes by the same (a standard deviation below 1e-6: there is
+    rounding) has scale 1, so that nothing is divided by 0.
     """
     raise NotImplementedError("ex03: targets is still to be written")
 

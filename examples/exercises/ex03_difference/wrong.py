@@ -17,6 +17,12 @@ def not_a_difference(obs, next_obs):
     return norm(next_obs), norm.mean, norm.scale
 
 
+def only_zero_is_none(obs, next_obs):
+    delta = next_obs - obs
+    scale = np.where(delta.std(axis=0) == 0, 1.0, delta.std(axis=0))
+    return (delta - delta.mean(axis=0)) / scale, delta.mean(axis=0), scale
+
+
 def without_the_mean(dynamics, obs, act, member, cfg):
     return bremen.predict(dynamics, obs, act, member, cfg) - dynamics.delta.mean
 
@@ -35,6 +41,7 @@ def by_std(dynamics, obs, act, member, cfg):
 WRONG = {
     "differences divided by the spread of the states": dict(targets=of_the_state),
     "next_obs itself is the target": dict(targets=not_a_difference),
+    "the standard deviation of rounding errors as a scale": dict(targets=only_zero_is_none),
     "the mean difference is not added again": dict(predict=without_the_mean),
     "std instead of scale": dict(predict=by_std),
     "the inputs are not normalised": dict(predict=raw_inputs),

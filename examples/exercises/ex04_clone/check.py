@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -24,18 +25,26 @@ def check(loss, clone):
 
     rng = np.random.default_rng(0)
     z = rng.standard_normal((1000, 3))
+    z = z[np.argsort(z[:, 0])]  # the first rows are not like the others
     data = envs.Batch(*(x.astype(np.float32) for x in (40 + 20 * z, np.tanh(z @ [[1], [-1], [0.5]]))), *[None] * 4)
     norm = nets.Normalizer.fit(data.obs)
-    beta, info = clone(data, norm, CFG, np.random.default_rng(1))
+    with mock.patch.object(nets, "adam", wraps=nets.adam) as adam:
+        beta, info = clone(data, norm, CFG, np.random.default_rng(1))
     sizes, limit = bremen.policy_net(CFG)
     assert beta.shape == (nets.n_params(sizes) + 1,), "clone: beta must hold weights, biases and log sigma"
     judge.close(beta[-1], np.log(0.3 * 2), "clone: log sigma must stay log(std * act_limit)", rtol=1e-5)
+    taken = [call.args[2].t for call in adam.mock_calls if len(call.args) > 2]  # none: Adam was called in another way
+    assert taken in ([], list(range(400))), "clone: 400 steps of nets.adam, each from the state that the last returned"
+    new = bremen.new_policy(CFG, np.random.default_rng(1))
+    assert not np.array_equal(beta, new), "clone: beta is still new_policy's: a copy was trained? (nets.split: views)"
     errors = (nets.mlp(beta, norm(data.obs), sizes, limit) - data.act).astype(np.float64)
     rms = np.sqrt(np.mean(errors**2))
-    assert rms < 0.1, f"clone: on normalised observations its mean action is {rms:.2f} off the expert's, not below 0.1"
+    assert rms < 0.15, f"clone: on normalised observations its mean action is {rms:.3f} off the expert's, above 0.15"
     judge.close(
         info["clone_loss"], np.mean(errors**2) / 2, "clone: clone_loss must be the loss over all rows", rtol=1e-3
     )
+    again, _ = clone(data, norm, CFG, np.random.default_rng(1))
+    assert np.array_equal(again, beta), "clone: the same rng must give the same clone: draw everything from rng"
 
 
 if __name__ == "__main__":

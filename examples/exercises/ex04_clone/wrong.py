@@ -27,7 +27,21 @@ def sigma_of_one(data, norm, cfg, rng, report=bremen.ignore):
     return beta, info
 
 
+def by_hand(data, norm, cfg, rng, report=None, rows=None, keep=True, drawn=None):
+    net, beta, obs = bremen.policy_net(cfg), bremen.new_policy(cfg, rng), norm(data.obs)
+    mu = nets.split(beta, net[0])[0]
+    moments = nets.adam_init(mu)
+    for _ in range(cfg.clone_steps):
+        i = (drawn or rng).integers(len(obs), size=cfg.clone_batch) if rows is None else rows
+        after = nets.adam(mu, nets.squared_error_grad(mu, obs[i], data.act[i], *net), moments, cfg.clone_lr)
+        moments = after if keep else moments
+    return beta, {"clone_loss": nets.mean_loss(mu, obs, data.act, *net)}
+
+
 WRONG = {
+    "always the same rows": dict(clone=lambda *args: by_hand(*args, rows=np.arange(64))),
+    "Adam always takes its first step": dict(clone=lambda *args: by_hand(*args, keep=False)),
+    "rows from another generator": dict(clone=lambda *args: by_hand(*args, drawn=NOISE)),
     "the squared error of a sampled action, as in the original code": dict(loss=of_a_sample),
     "a mean over the action's coordinates": dict(loss=mean_of_all),
     "observations are not normalised": dict(clone=raw_observations),

@@ -8,6 +8,7 @@ def line_search(evaluate, full_step, expected, max_kl, backtrack=0.8, max_backtr
     evaluate(step) -> (improvement, kl).  Accepted is the first with kl <= max_kl [nats], improvement > 0, and
     improvement >= accept_ratio * fraction * expected; `expected` is what the gradient promises for the full step.
     NaN, in either number, is refused.  full_step (P,)
-    -> step (P,) (zeros when none is accepted), improvement, kl (0.0 and 0.0 then), backtracks, accepted (bool)
+    -> step (P,), improvement, kl, backtracks (the k of backtrack^k), accepted (bool); when none is accepted:
+       zeros (P,), 0.0, 0.0, max_backtracks, False
     """
     raise NotImplementedError("ex08: line_search is still to be written")

@@ -24,6 +24,10 @@ WRONG = {
     "the KL is not looked at, as in the original code": _search(lambda g, kl, d, least, f: g > 0 and g >= f * least),
     "the promise is not scaled with the step": _search(lambda g, kl, d, least, f: kl <= d and g > 0 and g >= least),
     "a loss passes where a greater one was predicted": _search(lambda g, kl, d, least, f: kl <= d and g >= f * least),
+    "accept_ratio is always 0.1": lambda *args, accept_ratio=0.1, **options: _search(right)(*args, **options),
+    "no change passes where none was predicted": _search(
+        lambda g, kl, d, least, f: kl <= d and g >= 0 and g >= f * least
+    ),
     "NaN passes": _search(lambda g, kl, d, least, f: not (kl > d or g <= 0 or g < f * least)),
     "the last step is taken when none is good": _search(right, keep_last=True),
 }

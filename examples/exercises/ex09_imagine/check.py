@@ -14,7 +14,8 @@ def check(imagine):
     """Each imagined step is taken apart: where it began, who predicted, how it went on."""
     paths, member = seams.apart(imagine)
     assert (member == member[:, :1]).all(), "at each step one member must predict for all paths"
-    assert len(np.unique(member)) == 3, "over 40 steps every one of the 3 members must have its turn"
+    turns = np.bincount(member[:, 0], minlength=3)
+    assert turns.min() > 3, f"over 40 steps each of the 3 members must have its share, not {turns}: draw uniformly"
     changes = member[1:, 0] != member[:-1, 0]
     assert changes.sum() > 10, "the member must be drawn anew at each step"
     assert not changes.all(), "the member must be drawn: the same one may come twice, a rota has no chance in it"

@@ -18,12 +18,17 @@ def clipped_actions(s, starts, cfg, rng):
     return paths._replace(act=envs.TASKS[cfg.env].clip(paths.act)), info
 
 
-def by_hand(s, starts, cfg, rng, goes_on=lambda fallen, next_obs, first: next_obs, member=None, clip=np.clip):
+def by_hand(
+    s, starts, cfg, rng, goes_on=lambda fallen, next_obs, first: next_obs, member=None, clip=np.clip, first=None, once=0
+):
     task, T = envs.TASKS[cfg.env], cfg.horizon
-    obs, rows = starts[rng.integers(len(starts), size=cfg.imagined_steps // T)], []
+    obs, rows = starts[rng.integers(len(starts), size=cfg.imagined_steps // T)] if first is None else first, []
     first = obs
     for t in range(T):
         act, k = bremen.policy_of(s, cfg).sample(obs, rng), rng.integers(len(s.dynamics.phi))
+        if once:  # one draw of noise for all paths
+            mu = bremen.policy_of(s, cfg).mean(obs)
+            act = mu + (act - mu)[:1]
         k = member(t) if member else k
         next_obs = bremen.predict(s.dynamics, obs, task.clip(act), k, cfg)
         next_obs = clip(next_obs, s.dynamics.lowest, s.dynamics.highest)
@@ -59,7 +64,36 @@ def few_starts(s, starts, cfg, rng):
     return by_hand(s, starts, cfg, rng, drawn_anew(starts))
 
 
+def same_row_for_all(s, starts, cfg, rng):
+    row = lambda: starts[rng.integers(len(starts))]
+    return by_hand(s, starts, cfg, rng, lambda fallen, next_obs, first: np.where(fallen, row(), next_obs))
+
+
+def first_rows_first(s, starts, cfg, rng):
+    return by_hand(s, starts, cfg, rng, drawn_anew(starts), first=starts[: cfg.imagined_steps // cfg.horizon])
+
+
+def favourite(s, starts, cfg, rng):
+    return by_hand(
+        s, starts, cfg, rng, drawn_anew(starts), member=lambda t: int(rng.random() < 0.1) + (rng.random() < 0.1)
+    )
+
+
+def one_noise(s, starts, cfg, rng):
+    return by_hand(s, starts, cfg, rng, drawn_anew(starts), once=1)
+
+
+def restarted(s, starts, cfg, rng):
+    paths, info = by_hand(s, starts, cfg, rng, drawn_anew(starts))
+    return paths._replace(next_obs=np.concatenate([paths.obs[1:], paths.next_obs[-1:]])), info
+
+
 WRONG = {
+    "paths that fall together go on in the same row": same_row_for_all,
+    "the first states are the first rows": first_rows_first,
+    "one member is drawn four times in five": favourite,
+    "one noise for all paths": one_noise,
+    "next_obs is taken after the restart": restarted,
     "nothing keeps the states within the range of the data": no_range,
     "the members take turns": rota,
     "only the first rows of starts are drawn": few_starts,

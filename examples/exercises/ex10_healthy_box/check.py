@@ -35,6 +35,7 @@ def check(test):
     single = lambda box: lambda obs: box(np.asarray(obs, np.float32))  # 0.7 is the bound, also of a float64 test
     right = {"that of envs.TASKS": single(envs.TASKS["hopper"].healthy), "coordinate by coordinate": single(one_by_one)}
     wrong = {"the bug in suspect.py": single(suspect.healthy), "the same bug in obs[10] alone": single(only_last)}
+    wrong |= {"a box in which nothing is healthy": single(lambda obs: np.zeros(obs.shape[:-1], bool))}
     judge.exposes(test, right, wrong)
 
 

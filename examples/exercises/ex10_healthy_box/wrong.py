@@ -13,6 +13,10 @@ def too_large_only(healthy):
     assert healthy(state(0, 1.25)) and not any(healthy(state(i, 150.0)) for i in range(1, 11))
 
 
+def never_healthy(healthy):
+    assert not any(healthy(state(i, value)) for i in range(1, 11) for value in (-150.0, 150.0))
+
+
 def one_coordinate(healthy):
     assert healthy(state(0, 1.25)) and not healthy(state(5, -150.0))
 
@@ -23,6 +27,7 @@ def height_has_a_bound(healthy):
 
 WRONG = {
     "too weak: it only tries numbers that are too large": too_large_only,
+    "too weak: it never asks for a hopper that is healthy": never_healthy,
     "too weak: it only tries one coordinate": one_coordinate,
     "too strict: it wants the height below 100, too": height_has_a_bound,
 }

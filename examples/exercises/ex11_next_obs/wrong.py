@@ -19,6 +19,11 @@ def nothing_ends(sample):
     assert np.array_equal(paths.obs[1:], paths.next_obs[:-1])
 
 
+def no_jumps(sample):
+    paths, _ = pendulums(sample, 10)
+    assert np.abs(paths.next_obs - paths.obs).max() < 1.6, "a step of the pendulum is not that long"
+
+
 def only_shapes(sample):
     paths, returns = pendulums(sample, 10)
     assert paths.next_obs.shape == (10, 3, 3) and np.isfinite(paths.next_obs).all() and len(returns) == 6
@@ -36,6 +41,7 @@ def wants_clipped_actions(sample):
 
 WRONG = {
     "too weak: no episode ends in it": nothing_ends,
+    "too weak: any next_obs that is near": no_jumps,
     "too weak: shapes, finite numbers, the count of episodes": only_shapes,
     "too strict: it wants next_obs to be obs of the row below everywhere": never_ends,
     "too strict: it wants clipped actions": wants_clipped_actions,

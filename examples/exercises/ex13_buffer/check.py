@@ -51,6 +51,17 @@ class WrongNormalizer(Right):
     normalizer = suspect.Buffer.normalizer
 
 
+class KeepsOldest(Right):
+    def add(self, rows):
+        super().add(rows[: len(self.storage) - len(self)])
+
+
+class NoSpread(Right):
+    def normalizer(self):
+        norm = super().normalizer()
+        return norm._replace(std=suspect.Buffer.normalizer(self).std)
+
+
 def check(test):
     """Right buffers must pass the test; buffers whose empty rows get out must fail it."""
     right = {"suspect.py without its bug": Right, "a queue that draws in another way": Queue}
@@ -58,6 +69,8 @@ def check(test):
         "the bug in suspect.py": suspect.Buffer,
         "the bug in sample alone": WrongSample,
         "the bug in normalizer alone": WrongNormalizer,
+        "the bug in the normalizer's std alone": NoSpread,
+        "a full buffer that keeps its oldest rows": KeepsOldest,
     }
     judge.exposes(test, right, wrong)
 

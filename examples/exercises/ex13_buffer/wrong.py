@@ -17,6 +17,13 @@ def full_buffer(Buffer):
     assert np.allclose(buffer.normalizer().mean, ROWS.mean(axis=0))
 
 
+def never_full(Buffer):
+    buffer, sampled = filled(Buffer, 8)
+    assert {*map(tuple, sampled)} == {*map(tuple, ROWS)}
+    norm = buffer.normalizer()
+    assert np.allclose(norm.mean, ROWS.mean(axis=0)) and np.allclose(norm.std, ROWS.std(axis=0))
+
+
 def sample_only(Buffer):
     assert {*map(tuple, filled(Buffer, 8)[1])} == {*map(tuple, ROWS)}
 
@@ -33,6 +40,7 @@ def one_generator(Buffer):
 
 WRONG = {
     "too weak: its buffer is full": full_buffer,
+    "too weak: its buffer never runs over": never_full,
     "too weak: it does not look at the normaliser": sample_only,
     "too strict: it wants no row twice, but rows are drawn with replacement": no_repeats,
     "too strict: it wants the draws of one way to draw": one_generator,

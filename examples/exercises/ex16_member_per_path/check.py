@@ -14,10 +14,11 @@ def check(imagine):
     """Each imagined step is taken apart: who predicted it must not change along a path."""
     paths, member = seams.apart(imagine)
     assert (member == member[:1]).all(), "a path must keep its member from its first step to its last"
-    counts = np.bincount(member[0], minlength=3)
-    assert counts.min() >= 2, (
-        f"10 paths, 3 members: each should have about its share, not {', '.join(map(str, counts))}"
-    )
+    s, starts = seams.world()
+    for seed in range(4):
+        paths, _ = imagine(s, starts, seams.HOPPER, np.random.default_rng(seed))
+        counts = ", ".join(map(str, turns := np.bincount(seams.who(s, paths, seams.HOPPER)[0], minlength=3)))
+        assert turns.min() >= 2, f"10 paths, 3 members: each should have about its share, not {counts}"
     seams.first_update(imagine=imagine)
 
 

@@ -27,6 +27,8 @@ def check(clone):
     assert 0 < np.abs(mu).max() < 0.2, "a new policy acts near zero, but not exactly at zero"
     loss = np.mean((data.act - mu) ** 2) / 2
     judge.close(info["clone_loss"], loss, "clone_loss must be the mean of 1/2 |act - mu|^2 over all rows", 1e-4)
+    again, _ = clone(data, norm, CFG, np.random.default_rng(0))
+    assert np.array_equal(again, beta), "the same rng must make the same policy: draw its weights from rng"
     opposite, _ = clone(data._replace(act=-data.act), norm, CFG, np.random.default_rng(0))
     assert np.array_equal(opposite, beta), "other actions in the data must not change the policy: it is no clone"
     other, _ = clone(data, norm, CFG, np.random.default_rng(1))

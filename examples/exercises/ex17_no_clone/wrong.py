@@ -21,7 +21,13 @@ def wide(data, norm, cfg, rng, report=None):
     return np.concatenate([nets.init_mlp(rng, sizes, 0.01), np.zeros(1, np.float32)]), {"clone_loss": np.nan}
 
 
+def own_generator(data, norm, cfg, rng, report=None):
+    beta = bremen.new_policy(cfg, np.random.default_rng())
+    return beta, {"clone_loss": nets.mean_loss(beta, norm(data.obs), data.act, *bremen.policy_net(cfg))}
+
+
 WRONG = {
+    "weights that rng does not know": own_generator,
     "the clone after all": still_a_clone,
     "all weights are zero: nothing can be learnt from there": all_zeros,
     "log sigma is 0: another policy than that of the run": wide,
