@@ -936,7 +936,7 @@ def plot_run(path, cfg, history):
     plot_levels(ax, cfg, history)
     ax.set(xlabel="TRPO updates", ylabel="return per episode (mean ± std)")
     ax.set_title(f"BREMEN {cfg.mode}: {cfg.env}, seed {cfg.seed}")
-    ax.legend()
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=9)  # below: bands are everywhere
     for i, model in enumerate(history["models"]):
         curve, color = np.array(model["model_curve"]), f"C{i}" if cfg.mode == "recursive" else None
         lines = models.plot(range(1, len(curve) + 1), curve, lw=1.2, color=color)
