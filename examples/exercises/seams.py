@@ -93,7 +93,9 @@ def check_paths(paths, s, starts, cfg):
     assert not together or max(together) > 1, "paths that fall in the same step must not all go on in the same row"
     noise = paths.act - bremen.policy_of(s, cfg).mean(paths.obs.reshape(T * B, S)).reshape(T, B, A)
     for axis, words in ((0, "at every step of a path"), (1, "for every path")):
-        assert noise.std(axis=axis).min() > 0, f"the noise of an action must be drawn {words}, not once for all"
+        assert noise.std(axis=axis).min() > 0.05 * cfg.std * task.act_limit, (
+            f"the noise of an action must be drawn {words}, not once for all"
+        )
     noise = noise.ravel()
     sigma, spread = cfg.std * task.act_limit, 5 / np.sqrt(noise.size)
     right = abs(noise.std() / sigma - 1) < spread and abs(noise.mean()) < spread * sigma
