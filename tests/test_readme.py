@@ -85,7 +85,7 @@ def test_every_command_in_the_readme_is_understood():
 
 def shown():
     """Every file that a page of the project links to, pictures among them.  -> {path: page}"""
-    pages = [ROOT / "README.md", *ROOT.glob("examples/*.md"), *ROOT.glob("examples/[a-z]*/**/*.md")]
+    pages = [ROOT / "README.md", *ROOT.glob("examples/**/*.md")]
     links = ((page, re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())) for page in pages)
     return {(page.parent / path).resolve(): page for page, paths in links for path in paths}
 

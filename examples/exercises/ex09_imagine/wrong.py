@@ -19,14 +19,14 @@ def clipped_actions(s, starts, cfg, rng):
 
 
 def by_hand(
-    s, starts, cfg, rng, goes_on=lambda fallen, next_obs, first: next_obs, member=None, clip=np.clip, first=None, once=0
+    s, starts, cfg, rng, goes_on=lambda fallen, next_obs, first: next_obs, member=None, clip=np.clip, one_noise=False
 ):
     task, T = envs.TASKS[cfg.env], cfg.horizon
-    obs, rows = starts[rng.integers(len(starts), size=cfg.imagined_steps // T)] if first is None else first, []
+    obs, rows = starts[rng.integers(len(starts), size=cfg.imagined_steps // T)], []
     first = obs
     for t in range(T):
         act, k = bremen.policy_of(s, cfg).sample(obs, rng), rng.integers(len(s.dynamics.phi))
-        if once:  # one draw of noise for all paths
+        if one_noise:
             mu = bremen.policy_of(s, cfg).mean(obs)
             act = mu + (act - mu)[:1]
         k = member(t) if member else k
@@ -69,8 +69,8 @@ def same_row_for_all(s, starts, cfg, rng):
     return by_hand(s, starts, cfg, rng, lambda fallen, next_obs, first: np.where(fallen, row(), next_obs))
 
 
-def first_rows_first(s, starts, cfg, rng):
-    return by_hand(s, starts, cfg, rng, drawn_anew(starts), first=starts[: cfg.imagined_steps // cfg.horizon])
+def few_first_states(s, starts, cfg, rng):
+    return by_hand(s, starts[: cfg.imagined_steps // cfg.horizon], cfg, rng, drawn_anew(starts))
 
 
 def favourite(s, starts, cfg, rng):
@@ -79,8 +79,8 @@ def favourite(s, starts, cfg, rng):
     )
 
 
-def one_noise(s, starts, cfg, rng):
-    return by_hand(s, starts, cfg, rng, drawn_anew(starts), once=1)
+def same_noise_for_all(s, starts, cfg, rng):
+    return by_hand(s, starts, cfg, rng, drawn_anew(starts), one_noise=True)
 
 
 def restarted(s, starts, cfg, rng):
@@ -90,9 +90,9 @@ def restarted(s, starts, cfg, rng):
 
 WRONG = {
     "paths that fall together go on in the same row": same_row_for_all,
-    "the first states are the first rows": first_rows_first,
+    "the first states are of the first rows only": few_first_states,
     "one member is drawn four times in five": favourite,
-    "one noise for all paths": one_noise,
+    "one noise for all paths": same_noise_for_all,
     "next_obs is taken after the restart": restarted,
     "nothing keeps the states within the range of the data": no_range,
     "the members take turns": rota,
