@@ -556,6 +556,31 @@ def read_npz(path):
     return arrays
 
 
+def goes_on(next_obs, obs):
+    """Where what came next is the observation of the row behind, but for rounding.  (N, S), (N, S) -> (N,) bool"""
+    same = np.all(next_obs == obs, axis=1)
+    other = np.flatnonzero(~same)
+    a, b = np.float64(next_obs[other]), np.float64(obs[other])
+    same[other] = np.all(np.abs(a - b) <= 1e-5 * (1 + np.abs(b)), axis=1)
+    return same
+
+
+def other_ends(batch, task):
+    """Rows that end an episode, or do not, against the rule of the task, and those in which a robot that has fallen
+    goes on.  -> (2,) numbers"""
+    fallen = ~task.healthy(batch.next_obs)
+    return np.array([np.count_nonzero(fallen != batch.terminated), np.count_nonzero(fallen & ~batch.terminated)])
+
+
+def notes_on_ends(counts, rows):
+    """What `other_ends` of so many rows means for a run.  -> list of texts"""
+    note = f"episodes end by another rule than this project's in {counts[0]:,} of {rows:,} rows"
+    if counts[1]:
+        note += f"; {counts[1]:,} go on where the robot has fallen: imagined paths from there have one or two steps"
+        note += " (--start initial takes none of them)"
+    return [note] if counts[0] else []
+
+
 def sha256(path):
     """The SHA-256 of a file.  -> 64 hexadecimal digits"""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -613,7 +638,21 @@ def load_dataset(path, task=None):
                 arrays[name] = np.ascontiguousarray(x, np.float32)
             if not np.isfinite(arrays[name]).all():
                 raise DataError(f"{path}: {name} holds NaN or infinity")
-    return Batch(*(arrays[name] for name in Batch._fields)), meta
+    batch = Batch(*(arrays[name] for name in Batch._fields))
+    known = meta.get("notes", [])  # the importer has said some of it
+    return batch, meta | {"notes": known + [note for note in check_rows(batch, task) if note not in known]}
+
+
+def check_rows(batch, task):
+    """Marks as truncated where the next row does not go on.  What is unlike this project's own data: list of texts"""
+    notes, ended = [], batch.terminated | batch.truncated
+    if broken := np.count_nonzero(silent := ~goes_on(batch.next_obs[:-1], batch.obs[1:]) & ~ended[:-1]):
+        batch.truncated[:-1] |= silent
+        text = "do not go on in the next one although no flag says so: returns and lengths are of the pieces between"
+        notes.append(f"{broken:,} of {len(ended):,} rows {text}")
+    if (longest := max(episode_returns(batch)[1], default=0)) > task.max_steps:
+        notes.append(f"an episode of {longest:,} steps: here they end after {task.max_steps:,}, and return less")
+    return notes + notes_on_ends(other_ends(batch, task), len(ended))
 
 
 def read_meta(path, arrays):

@@ -482,7 +482,32 @@ def get_dataset(cfg, opts, known=""):
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
         raise UsageError(f"{path}: {n} transitions, --validation {cfg.validation}: none are left to train on")
-    return envs.Batch(*(column[: cfg.n_train] for column in data)), meta, path
+    some, meta["rows"] = some_rows(data, meta, cfg)
+    return some, meta, path
+
+
+def some_rows(data, meta, cfg):
+    """The n_train rows of a dataset that a run learns from.  -> Batch, which they are (text; "" for all of them)
+
+    Of this program's own files the first ones: any part of them is like the whole.  Others may be in the order of a
+    training, or good data behind bad ones, so whole episodes are taken from all over the file: number i of them in the
+    order of the fractional parts of i times the golden ratio, of which any first part lies evenly over all numbers.
+    """
+    n, rows, task = cfg.n_train, len(data.rew), envs.TASKS[cfg.env]
+    if rows <= n:
+        return data, ""
+    if "source" not in meta and {"noise", "deployment"} & meta.keys():
+        return envs.Batch(*(column[:n] for column in data)), f"the first {n:,} of {rows:,} rows"
+    starts = np.append(np.flatnonzero(data.episode_starts()), rows)
+    starts = [i for a, b in zip(starts, starts[1:]) for i in range(a, b, task.max_steps)]  # what is longer, in pieces
+    lengths, first = np.diff([*starts, rows]), bremen.streams(cfg.seed)["collect"].random()
+    order = np.argsort((first + np.arange(len(starts)) * (np.sqrt(5) - 1) / 2) % 1)
+    left = n - np.cumsum(lengths[order]) + lengths[order]
+    lengths[order] = np.clip(left, 0, lengths[order])  # of the last one a part
+    some = envs.join([envs.Batch(*(column[i : i + k] for column in data)) for i, k in zip(starts, lengths) if k])
+    ends = np.cumsum(lengths[lengths > 0]) - 1
+    some.truncated[ends] |= ~some.terminated[ends]
+    return some, f"{n:,} of {rows:,} rows: whole episodes from all over the file, drawn with seed {cfg.seed}"
 
 
 def run_offline(cfg, opts):
@@ -491,9 +516,12 @@ def run_offline(cfg, opts):
     known = begun[2].get("data", {}).get("file") if begun else None  # whatever other data came to lie beside it
     data, meta, path = get_dataset(cfg, opts, known)  # before the rest: without data no directory
     folder, state, history = begun or open_run(cfg, opts)
-    about = {"file": str(path), "sha256": envs.sha256(path)}
-    if about["sha256"] != history.setdefault("data", about)["sha256"]:
+    about = {"file": str(path), "sha256": envs.sha256(path)} | ({"rows": meta["rows"]} if meta["rows"] else {})
+    known = history.setdefault("data", about)
+    if about["sha256"] != known["sha256"]:
         raise UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
+    if "episodes" in meta["rows"] and known.get("rows") != meta["rows"]:
+        raise UsageError(f"{path}: this run began with its first rows, as former versions did: begin another one")
     history["batches"] = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
     if meta.get("noise") != "pure" and "policy_return" in meta:  # of the policy at the data's core: a higher bar
         history["policy"] = [float(x) for x in meta["policy_return"]]
@@ -502,7 +530,8 @@ def run_offline(cfg, opts):
     idle = [f"--noise {cfg.noise} changes nothing in the file of --data"] if cfg.data and "noise" in opts else []
     limit = envs.TASKS[cfg.env].act_limit
     wide = [f"actions beyond {limit:g} in it: a policy here has none"] if np.abs(data.act).max() > limit else []
-    for note in [*meta.get("notes", []), *few, *idle, *wide]:
+    some = [meta["rows"]] if meta["rows"] else []
+    for note in [*meta.get("notes", []), *some, *few, *idle, *wide]:
         say(f"note: {note}")
     progress = Progress()
     if state is None and "models" in opts:

@@ -108,16 +108,54 @@ def test_minari_itself_reports_the_same(task, tmp_path, monkeypatch):
     np.testing.assert_allclose(envs.episode_returns(batch)[0], returns, rtol=1e-6)
 
 
+def refused(capsys, *words):
+    """The one line in which import_dataset.py refuses."""
+    assert import_dataset.main([*map(str, words), "--env", "hopper", "--out", "never.npz"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and err.startswith("import_dataset.py: ")
+    return err
+
+
 def test_what_the_package_minari_cannot_fetch_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
-    def fetch(name, download):
-        raise ImportError("huggingface_hub is not installed") if name == "a/b-v0" else KeyError(f"no {name}")
+    def fetch(name):
+        raise ImportError("huggingface_hub is not installed") if "one" in name else KeyError(f"no {name}")
 
     minari = pytest.importorskip("minari")
-    monkeypatch.setattr(minari, "load_dataset", fetch)
-    for name, word in (("a/b-v0", "pip install"), ("c/d-v0", "no c/d-v0")):
-        assert import_dataset.main(["minari", name, "--env", "hopper", "--out", str(tmp_path / "o.npz")]) == 2
-        err = capsys.readouterr().err
-        assert word in err and err.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "kept"))
+    monkeypatch.setattr(minari, "download_dataset", fetch)
+    monkeypatch.setattr(import_dataset, "answers", lambda name: None)
+    assert "pip install" in (err := refused(capsys, "minari", "some/one-v0")) and "huggingface_hub" in err
+    assert "no some/two-v0" in refused(capsys, "minari", "some/two-v0")
+    assert "no id" in refused(capsys, "minari", "~/some folder")
+
+
+def test_without_a_network_an_id_is_refused_at_once(tmp_path, monkeypatch, capsys):
+    """The package would ask six times, in 23 seconds and eleven lines."""
+    minari, hub = pytest.importorskip("minari"), pytest.importorskip("huggingface_hub.constants")
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "kept"))
+    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setattr(minari, "download_dataset", asked.append)
+    assert "no network" in refused(capsys, "minari", "some/one-v0") and not asked
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_an_id_in_another_format_says_so(form, tmp_path, monkeypatch, capsys):
+    """Not that an extra lacks, which is installed: pyarrow is what the package asks for."""
+    pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    folder = tmp_path / "some" / "one-v0" / "data"
+    folder.mkdir(parents=True)
+    about = {"data_format": form, "total_steps": 3, "total_episodes": 1}
+    (folder / "metadata.json").write_text(json.dumps(about))
+    monkeypatch.setattr(import_dataset, "isolated", lambda f, *args: f(*args))
+    monkeypatch.setattr(import_dataset, "limit", lambda size, memory: None)
+    with pytest.raises(SystemExit):
+        import_dataset.main(["minari", "some/one-v0", "--env", "hopper", "--out", str(tmp_path / "o.npz")])
+    err = capsys.readouterr().err
+    assert f"its format is '{form}'" in err and "data_format='hdf5'" in err and "extra" not in err
 
 
 @pytest.mark.parametrize("task", SAME)
@@ -125,7 +163,7 @@ def test_tensorflow_itself_reports_the_same(task):
     tf = pytest.importorskip("tensorflow", reason="large, and not needed for anything else")
     folder = PLACES["brac"](SAME[task])
     reader = tf.train.load_checkpoint(str(folder / "data"))
-    ours = import_dataset.tensors(folder)
+    ours = import_dataset.tensors(folder / "data.index")
     for name in import_dataset.TENSORS:
         theirs = reader.get_tensor(f"data/{name}{import_dataset.SUFFIX}")
         np.testing.assert_array_equal(ours[name], theirs)
@@ -216,9 +254,10 @@ def test_the_originals_folder_is_found(tmp_path, capsys, monkeypatch):
     assert run.main(line) == 0
     (made,) = Path("data/hopper").glob("brac_eps1_*.npz")
     printed = capsys.readouterr().out
-    assert f"dataset {made}: 3,000 transitions" in printed and "begin with the random actions" in printed
+    rows = "3,000 of 3,220 rows: whole episodes from all over the file, drawn with seed 0"
+    assert f"dataset {made}: 3,000 transitions" in printed and f"note: {rows}\n" in printed
     about = json.loads(Path("log/hopper/offline/bremen/bremen0/run.json").read_text())
-    assert about["data"] == {"file": str(made), "sha256": envs.sha256(made)}
+    assert about["data"] == {"file": str(made), "sha256": envs.sha256(made), "rows": rows}
     before = made.stat().st_mtime_ns
     assert run.main([*line, "--exp_name", "again"]) == 0 and made.stat().st_mtime_ns == before
     Path("data/Hopper/eps1/data.data-00000-of-00001").unlink()  # the .npz is enough
@@ -265,7 +304,7 @@ def test_command_line(tmp_path):
 )
 def test_what_cannot_be_imported_is_said_in_one_line(words, said, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(import_dataset, "isolated", lambda f, *args: f(*args))
-    monkeypatch.setattr(import_dataset, "limit", lambda size: None)
+    monkeypatch.setattr(import_dataset, "limit", lambda size, memory: None)
     try:
         status = import_dataset.main([*map(str, words), "--out", str(tmp_path / "o.npz")])
     except SystemExit as e:
