@@ -68,20 +68,8 @@ def slices(n):
 TENSORS = "_s1", "_s2", "_a1", "_reward", "_discount"
 SIZE = "_current_size"
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-TYPES = {
-    1: "<f4",
-    2: "<f8",
-    3: "<i4",
-    4: "|u1",
-    5: "<i2",
-    6: "|i1",
-    9: "<i8",
-    10: "|b1",
-    17: "<u2",
-    19: "<f2",
-    22: "<u4",
-    23: "<u8",
-}  # TensorFlow's numbers of those that NumPy has, too
+NUMBERS = "<f4 <f8 <i4 |u1 <i2 |i1 <i8 |b1 <u2 <f2 <u4 <u8"  # TensorFlow's types that NumPy has, too
+TYPES = dict(zip((1, 2, 3, 4, 5, 6, 9, 10, 17, 19, 22, 23), map(np.dtype, NUMBERS.split())))
 OTHER_TYPES = {7: "string", 8: "complex64", 14: "bfloat16", 18: "complex128"}
 MAGIC = 0xDB4775248B80FB57
 
@@ -199,7 +187,7 @@ def tensor(index, shards, name, entry):
     shard, start, size, kind = entry.get(3, [0])[0], entry.get(4, [0])[0], entry[5][0], entry[1][0]
     if kind not in TYPES:
         kind = OTHER_TYPES.get(kind, f"TensorFlow's type {kind}")
-        known = ", ".join(np.dtype(t).name for t in TYPES.values())
+        known = ", ".join(t.name for t in TYPES.values())
         raise ValueError(f"{name} is {kind}: cast it before it is saved, to one of {known}")
     path = index.with_name(f"{index.stem}.data-{shard:05d}-of-{shards:05d}")
     if not path.is_file():
@@ -208,7 +196,7 @@ def tensor(index, shards, name, entry):
     if 7 in entry or len(raw) < size:
         raise ValueError(f"{name} is not in {path.name}, or not whole")
     check_crc(name, raw, entry[6][0])
-    return raw.view(np.dtype(TYPES[kind])).reshape(shape)
+    return raw.view(TYPES[kind]).reshape(shape)
 
 
 def index_of(path):
