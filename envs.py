@@ -561,7 +561,8 @@ def goes_on(next_obs, obs):
     same = np.all(next_obs == obs, axis=1)
     other = np.flatnonzero(~same)
     a, b = np.float64(next_obs[other]), np.float64(obs[other])
-    same[other] = np.all(np.abs(a - b) <= 1e-5 * (1 + np.abs(b)), axis=1)
+    with np.errstate(invalid="ignore"):  # infinity goes on to nothing
+        same[other] = np.all(np.abs(a - b) <= 1e-5 * (1 + np.abs(b)), axis=1)
     return same
 
 
@@ -637,7 +638,7 @@ def load_dataset(path, task=None):
             with np.errstate(over="ignore"):
                 arrays[name] = np.ascontiguousarray(x, np.float32)
             if not np.isfinite(arrays[name]).all():
-                raise DataError(f"{path}: {name} holds NaN or infinity")
+                raise DataError(f"{path}: {name} holds NaN, infinity, or more than float32 can hold")
     batch = Batch(*(arrays[name] for name in Batch._fields))
     known = meta.get("notes", [])  # the importer has said some of it
     return batch, meta | {"notes": known + [note for note in check_rows(batch, task) if note not in known]}
@@ -650,7 +651,8 @@ def check_rows(batch, task):
         batch.truncated[:-1] |= silent
         text = "do not go on in the next one although no flag says so: returns and lengths are of the pieces between"
         notes.append(f"{broken:,} of {len(ended):,} rows {text}")
-    if (longest := max(episode_returns(batch)[1], default=0)) > task.max_steps:
+    starts = np.append(np.flatnonzero(batch.episode_starts()), len(ended))
+    if (longest := np.diff(starts).max()) > task.max_steps:
         notes.append(f"an episode of {longest:,} steps: here they end after {task.max_steps:,}, and return less")
     return notes + notes_on_ends(other_ends(batch, task), len(ended))
 

@@ -496,7 +496,7 @@ def some_rows(data, meta, cfg):
     n, rows, task = cfg.n_train, len(data.rew), envs.TASKS[cfg.env]
     if rows <= n:
         return data, ""
-    if "source" not in meta and {"noise", "deployment"} & meta.keys():
+    if "source" not in meta and {"seed", "versions"} <= meta.keys():
         return envs.Batch(*(column[:n] for column in data)), f"the first {n:,} of {rows:,} rows"
     starts = np.append(np.flatnonzero(data.episode_starts()), rows)
     starts = [i for a, b in zip(starts, starts[1:]) for i in range(a, b, task.max_steps)]  # what is longer, in pieces

@@ -17,7 +17,6 @@ damaged or hostile file does to the library that reads it, this program says so 
 import argparse
 import contextlib
 import glob
-import json
 import multiprocessing
 import os
 import re
@@ -59,6 +58,23 @@ class Table:
 def slices(n):
     """The rows 0 to n, in parts."""
     return [slice(i, min(i + PART, n)) for i in range(0, n, PART)]
+
+
+def width(x):
+    """How many numbers a row of an array (N, ...) has."""
+    return int(np.prod(x.shape[1:]))
+
+
+def table_of(x, rows):
+    """Some rows of an array (N, M), (N, 1, M), ..., on the disk or not.  -> (rows, M)"""
+    return x[rows].reshape(-1, width(x))
+
+
+def check_shape(name, x, axes):
+    """ValueError unless these are numbers (N,) with axes 1, (N, M) with axes 2; further axes may have length 1."""
+    if x.dtype.kind not in "biuf" or x.ndim < 1 or sum(d != 1 for d in x.shape[1:]) >= axes:
+        wanted = "(N,) or (N, 1)" if axes == 1 else "(N, M)"
+        raise ValueError(f"{name} is {x.dtype} {x.shape}, not numbers of shape {wanted}")
 
 
 # --- TensorFlow's checkpoints ----------------------------------------------------------------------------------------
@@ -192,9 +208,9 @@ def tensor(index, shards, name, entry):
     path = index.with_name(f"{index.stem}.data-{shard:05d}-of-{shards:05d}")
     if not path.is_file():
         raise envs.DataError(f"{path}: no such file")
-    raw = np.memmap(path, np.uint8, "r")[start : start + size] if path.stat().st_size else np.zeros(0, np.uint8)
-    if 7 in entry or len(raw) < size:
+    if 7 in entry or path.stat().st_size < start + size:
         raise ValueError(f"{name} is not in {path.name}, or not whole")
+    raw = np.memmap(path, np.uint8, "r", start, (size,)) if size else np.zeros(0, np.uint8)
     check_crc(name, raw, entry[6][0])
     return raw.view(TYPES[kind]).reshape(shape)
 
@@ -203,10 +219,11 @@ def index_of(path):
     """The index of a checkpoint: `path` itself, the one of this name, or the one in this folder.  -> Path"""
     if path.is_file():
         return path.with_name(path.name.split(".data-")[0] + ".index") if ".data-" in path.name else path
-    named, inside = path.with_name(f"{path.name}.index"), sorted(path.glob("*.index"))
-    if not path.is_dir():
+    named = path.parent / f"{path.name}.index"
+    if named.is_file() or not path.is_dir():
         return named
-    if (path / "data.index").is_file():
+    inside = sorted(path.glob("*.index"))
+    if path / "data.index" in inside:
         return path / "data.index"
     if len(inside) > 1:
         raise envs.DataError(f"{path}: several checkpoints, name one: {', '.join(str(x) for x in inside)}")
@@ -219,19 +236,27 @@ def open_brac(path):
     if not index.is_file():
         raise envs.DataError(f"{index}: no such file (a checkpoint is NAME.index and NAME.data-00000-of-00001)")
     arrays = tensors(index)
+    capacity = max((len(arrays[name]) for name in TENSORS if arrays[name].ndim), default=0)
+    for name, axes in zip(TENSORS, (2, 2, 2, 1, 1)):
+        check_shape(name, arrays[name], axes)
+        if len(arrays[name]) != capacity:
+            raise ValueError(f"{name} is {arrays[name].shape}, but the buffer has {capacity} rows")
+    size = arrays.get(SIZE, np.array(capacity))
+    n = int(size.item()) if size.size == 1 and np.isfinite(size).all() else -1
+    if not 0 < n <= capacity:
+        raise ValueError(f"{SIZE} says {size}: how many of the {capacity} rows are filled, at least one")
     obs, next_obs, act, rew, discount = (arrays[name] for name in TENSORS)
-    n = int(arrays[SIZE].ravel()[0]) if SIZE in arrays else len(obs)
-    if n < 1 or min(map(len, (obs, next_obs, act, rew, discount))) < n or obs.shape != next_obs.shape:
-        raise ValueError(f"its {n} rows are not there")
+    if not np.isfinite(discount[:n]).all():
+        raise ValueError("NaN or infinity in _discount")
 
     def parts(table):
         for rows in slices(n):
-            o, after = obs[rows.start : min(rows.stop + 1, n)], next_obs[rows]  # and the row behind this part
-            terminated = discount[rows].reshape(-1) == 0
+            more = slice(rows.start, min(rows.stop + 1, n))  # and the row behind this part
+            o, a, after = table_of(obs, more), table_of(act, rows), table_of(next_obs, rows)
+            r, terminated = rew[rows].reshape(-1), discount[rows].reshape(-1) == 0
             truncated = ~terminated & ~goes_on(after, o[1:])
-            r = rew[rows].reshape(-1)
             table.count(r, terminated | truncated)
-            yield envs.Batch(o[: len(r)], act[rows].reshape(len(r), -1), r, after, terminated, truncated)
+            yield envs.Batch(o[: len(r)], a, r, after, terminated, truncated)
 
     return Table(parts)
 
@@ -254,9 +279,17 @@ def inside(group, name):
     """What lies under this name in the HDF5 file itself; links to other files are not followed."""
     import h5py
 
-    if not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"no {name} in it")
+    link = group.get(name, getlink=True) if isinstance(group, h5py.Group) else None
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"no {name} in it" if link is None else f"{name} is a link, and links are not followed")
     return group[name]
+
+
+def opened(path):
+    """An HDF5 file, of which a chunk that is larger than a part is not unpacked anew for each part.  -> h5py.File"""
+    import h5py
+
+    return h5py.File(path, "r", rdcc_nbytes=room // 2)
 
 
 def h5_array(group, name, axes=1):
@@ -264,11 +297,9 @@ def h5_array(group, name, axes=1):
     import h5py
 
     x = inside(group, name)
-    wanted = f"not numbers of shape {'(N,) or (N, 1)' if axes == 1 else '(N, M)'}"
     if not isinstance(x, h5py.Dataset):
-        raise ValueError(f"{name} is a group of {', '.join(x) or 'nothing'}, {wanted}")
-    if x.dtype.kind not in "biuf" or x.ndim < 1 or sum(d != 1 for d in x.shape[1:]) >= axes:
-        raise ValueError(f"{name} is {x.dtype} {x.shape}, {wanted}")
+        raise ValueError(f"{name} is a group of {', '.join(x) or 'nothing'}, not numbers")
+    check_shape(name, x, axes)
     if x.external or x.is_virtual:
         raise ValueError(f"the numbers of {name} are in another file")
     if np.prod(x.shape, dtype=float) * x.dtype.itemsize > max(10 * Path(x.file.filename).stat().st_size, MUCH):
@@ -281,8 +312,8 @@ def h5_columns(group, names):
     columns = [h5_array(group, name, 1 + name.endswith(("observations", "actions"))) for name in names]
     rows = max(map(len, columns))
     part = min(rows, PART) * sum(width(x) * x.dtype.itemsize for x in columns)
-    chunk = max(np.prod(x.chunks or (0,), dtype=float) * x.dtype.itemsize for x in columns)
-    need = 3 * part + 2 * chunk + 20 * rows  # a part and its copies, a chunk packed and not, flags
+    chunks = [np.prod(x.chunks or (0,), dtype=float) * x.dtype.itemsize for x in columns]
+    need = 3 * part + sum(chunks) + max(chunks) + 20 * rows  # a part and copies, chunks (one is packed, too), flags
     if need > room:
         text = f"{need / 1e6:,.0f} MB of memory, more than the {room / 1e6:,.0f} MB that it may take"
         raise envs.DataError(f"{group.file.filename}: reading it takes some {text}: --memory {need // 1e6 + 50:.0f}")
@@ -309,9 +340,9 @@ def limited(terminated, limit):
 def open_d4rl(path, task):
     """D4RL's flat arrays.  Without next_observations the last row of each episode is left out: nobody knows what
     came after it.  Without timeouts, which old files lack, the time limit of `task` ends episodes.  -> Table"""
-    import h5py
-
-    file = h5py.File(path, "r")
+    if path.is_dir():
+        raise envs.DataError(f"{path}: a folder, where D4RL has one HDF5 file")
+    file = opened(path)
     if absent := [name for name in D4RL if name not in file]:
         raise ValueError(f"no {' and no '.join(absent)} in it: D4RL's layout has {', '.join(D4RL)}")
     names = [*D4RL, *(name for name in ("timeouts", "next_observations") if name in file)]
@@ -330,12 +361,12 @@ def open_d4rl(path, task):
         silent = 0
         for rows in slices(n):
             more = slice(rows.start, rows.stop + 1)  # and the row behind this part
-            o, a, r = obs[more].reshape(-1, width(obs)), act[rows].reshape(-1, width(act)), rew[rows].reshape(-1)
+            o, a, r = table_of(obs, more), table_of(act, rows), rew[rows].reshape(-1)
             if next_obs is None:
                 table.count(r, ended[rows])
                 yield whole_rows(o, a, r, stops[more])
                 continue
-            after = next_obs[rows].reshape(-1, width(next_obs))
+            after = table_of(next_obs, rows)
             out = stops[rows] | ~goes_on(after, o[1:])  # no flag may say so, but an episode ends there, too
             silent += np.count_nonzero(out & ~stops[rows])
             table.count(r, ended[rows] if "timeouts" in columns else out)
@@ -350,11 +381,6 @@ def open_d4rl(path, task):
     return Table(parts)
 
 
-def width(x):
-    """How many numbers a row of an array (N, ...) has."""
-    return int(np.prod(x.shape[1:]))
-
-
 def whole_rows(obs, act, rew, ended):
     """Rows whose next observation is that of the row behind them; the last ones of episodes are left out.  -> Batch
 
@@ -367,16 +393,16 @@ def whole_rows(obs, act, rew, ended):
 
 def open_minari(path):
     """Minari's episodes, of T + 1 observations each, one open at a time.  -> Table"""
-    import h5py
-
     data = next(d for d in (path / "data", path, path.parent) if d.is_dir())
-    about = json.loads((data / "metadata.json").read_text()) if (data / "metadata.json").is_file() else {}
+    about = run.read_json(data / "metadata.json") if (data / "metadata.json").is_file() else {}
     if (form := about.get("data_format", "hdf5")) != "hdf5":
         how = "minari.create_dataset_from_buffers(..., data_format='hdf5') writes that"
         raise ValueError(f"its format is {form!r}, of Minari's formats only 'hdf5' is read here: {how}")
+    if path.name not in ("main_data.hdf5", "metadata.json", path.name * path.is_dir()):
+        raise envs.DataError(f"{path}: not the folder of a Minari dataset, nor its main_data.hdf5")
     if not (data / "main_data.hdf5").is_file():
         raise envs.DataError(f"{data / 'main_data.hdf5'}: no such file; beside it metadata.json should be")
-    file = h5py.File(data / "main_data.hdf5", "r")
+    file = opened(data / "main_data.hdf5")
     about = about or file.attrs  # there Minari kept them before 0.5
     if not {"total_steps", "total_episodes"} <= about.keys():
         raise ValueError("neither metadata.json nor the HDF5 file says total_steps and total_episodes")
@@ -395,13 +421,13 @@ def open_minari(path):
             ended, short = terminated | truncated, short + (len(obs) == T)
             for rows in slices(T):
                 more = slice(rows.start, rows.stop + 1)
-                o, a, r = obs[more].reshape(-1, width(obs)), act[rows].reshape(-1, width(act)), rew[rows].reshape(-1)
+                o, a, r = table_of(obs, more), table_of(act, rows), rew[rows].reshape(-1)
                 table.count(r, ended[rows])
                 if len(obs) == T:
                     yield whole_rows(o, a, r, ended[more])
                 else:
                     yield envs.Batch(o[:-1], a, r, o[1:], terminated[rows], truncated[rows])
-        if (counted := (len(numbers), table.rows)) != (about["total_episodes"], about["total_steps"]):
+        if (counted := (len(numbers), table.rows)) != (int(about["total_episodes"]), int(about["total_steps"])):
             text = f"{about['total_episodes']} episodes and {about['total_steps']} steps"
             raise ValueError(f"its metadata count {text}, but there are {counted[0]} and {counted[1]}")
         if short:
@@ -430,10 +456,9 @@ def minari_folder(name):
         from minari.dataset.minari_dataset import parse_dataset_id
         from minari.storage import get_dataset_path
 
-        try:
-            parse_dataset_id(name)
-        except ValueError as e:
-            raise envs.DataError(f"{name}: no such folder, and no id (mujoco/hopper/medium-v0 is one)") from e
+        if not re.fullmatch(r"[-\w/]+-v\d+", name):
+            raise envs.DataError(f"{name}: no such folder, and no id, as mujoco/hopper/medium-v0 is, with its version")
+        parse_dataset_id(name)
         folder = get_dataset_path(name)
         if not (folder / "data").is_dir():
             answers(name)
@@ -522,12 +547,14 @@ def convert(kind, path, task, out, say=print, called=""):
     path = Path(path)
     name = path.name if path.is_dir() else path.parent.name
     known = {"noise": name} if kind == "brac" and name in bremen.CHOICES["noise"] else {}
-    out.parent.mkdir(parents=True, exist_ok=True)
+    new = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
     try:
         table = OPEN[kind](path, task)
         meta = {"env": task.name, "source": f"{kind}, {called or path.name}", "versions": run.versions(), **known}
-        meta = envs.save_dataset(out, adapt(table, task), meta | {"notes": table.notes})
-    except envs.DataError:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with np.errstate(all="ignore"):  # what is too large becomes infinite, and that is said
+            meta = envs.save_dataset(out, adapt(table, task), meta | {"notes": table.notes})
+    except (envs.DataError, run.UsageError):
         raise
     except ImportError as e:
         raise envs.DataError(f"{kind} needs the extra: pip install -e '.[import]' ({e})") from e
@@ -536,6 +563,11 @@ def convert(kind, path, task, out, say=print, called=""):
         if isinstance(e, MemoryError) or "alloc" in why:
             why = f"more memory than the {room / 1e6:,.0f} MB that reading may take, allow more with --memory; {why}"
         raise envs.DataError(f"{path}: cannot be read as {kind} ({why})") from e
+    finally:
+        if not out.exists():
+            for folder in new:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
     there, here = (table.rows, len(table.returns)), (meta["transitions"], meta["episodes"])
     mean = float(np.mean(table.returns)) if len(table.returns) else None, meta["return_mean"]
     say(f"{'':13}{'in the file':>14}{'written':>14}")
@@ -565,22 +597,30 @@ def limit(size, memory=None):
 
 def convert_limited(kind, path, task, out, called, memory):
     """`convert` in the process that may die of it.  Ends with status 0 or 2."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes: the other one ends this one
     try:
-        inside = path.parent.glob(f"{glob.escape(path.name)}*") if not path.exists() else [path, *path.rglob("*")]
-        limit(sum(f.stat().st_size for f in inside if f.is_file()), memory)
+        files = [path, *path.rglob("*")]
+        if kind == "brac":
+            index = index_of(path)
+            files = index.parent.glob(f"{glob.escape(index.stem)}.*")
+        limit(sum(f.stat().st_size for f in files if f.is_file()), memory)
         convert(kind, path, envs.TASKS[task], out, called=called)
-    except (envs.DataError, OSError) as e:
+    except (envs.DataError, run.UsageError, OSError) as e:
         sys.exit(run.complain("import_dataset.py", 2, str(e)))
 
 
 def isolated(f, *args):
     """Call f in a process of its own.  -> its exit status; envs.DataError if it did not come to an end"""
-    process = multiprocessing.get_context("spawn").Process(target=f, args=args)
+    process = multiprocessing.get_context("spawn").Process(target=f, args=args, daemon=True)
     process.start()
-    process.join()
+    try:
+        process.join()
+    finally:
+        process.terminate()
     if process.exitcode < 0:
         name = signal.Signals(-process.exitcode).name
-        raise envs.DataError(f"{args[1]}: the library that reads it was stopped by {name}: the file is damaged")
+        why = "the time for a file of its size was not enough" if name == "SIGXCPU" else "the file is damaged"
+        raise envs.DataError(f"{args[1]}: the library that reads it was stopped by {name}: {why}")
     return process.exitcode
 
 

@@ -42,7 +42,10 @@ def taken(batch, n, seed=0, meta=None):
     return some, rows, text
 
 
-@pytest.mark.parametrize("meta", [{"noise": "pure"}, {"deployment": 3}])
+OURS = {"seed": 0, "versions": {}, "noise": "pure"}
+
+
+@pytest.mark.parametrize("meta", [OURS, {"seed": 0, "versions": {}, "deployment": 3}])
 def test_of_its_own_files_it_takes_the_first_rows(meta):
     batch = chained([50] * 20)
     some, rows, text = taken(batch, 333, meta=meta)
@@ -51,7 +54,7 @@ def test_of_its_own_files_it_takes_the_first_rows(meta):
     assert taken(batch, 1000, meta=meta)[2] == "" and taken(batch, 2000, meta=meta)[2] == ""
 
 
-@pytest.mark.parametrize("meta", [{}, {"noise": "pure", "source": "brac, pure"}, {"source": "d4rl, x.hdf5"}])
+@pytest.mark.parametrize("meta", [{}, OURS | {"source": "brac, pure"}, {"noise": "medium"}])
 @pytest.mark.parametrize("lengths", [[50] * 200, [200] * 10 + [20] * 400, list(range(1, 151))], ids=str)
 def test_of_other_files_it_takes_whole_episodes_from_all_over(meta, lengths):
     """Exactly n rows; all episodes but one whole; every tenth of the file has its share, to within two episodes."""
@@ -92,7 +95,7 @@ def test_rows_without_any_end_are_taken_in_pieces():
 def test_a_run_says_which_rows_it_takes(tmp_path, monkeypatch, capsys, no_pictures):
     """On the screen and in run.json; what looks at the same data later takes the same rows."""
     monkeypatch.chdir(tmp_path)
-    own = {"env": "pendulum", "noise": "pure"}
+    own = {"env": "pendulum", **OURS}
     for name, meta in (("ours.npz", own), ("theirs.npz", {"env": "pendulum"})):
         envs.save_dataset(tmp_path / name, [chained([100] * 10)], meta)
         assert run.main([*SHORT, "--data", name, "--n_train", "350", "--exp_name", Path(name).stem]) == 0
@@ -171,6 +174,9 @@ def test_rows_in_another_order_are_counted_and_end_an_episode(seen, tmp_path):
 def test_episodes_longer_than_the_task_allows_are_said(tmp_path):
     _, notes = notes_of(tmp_path, chained([150, 201, 999]))
     assert notes == ["an episode of 999 steps: here they end after 200, and return less"]
+    endless = chained([150, 201])  # the last one has no end, and is an episode all the same
+    endless.truncated[-1] = False
+    assert notes_of(tmp_path, endless)[1] == ["an episode of 201 steps: here they end after 200, and return less"]
 
 
 def test_data_recorded_without_termination_say_what_follows(tmp_path):

@@ -530,7 +530,7 @@ def test_the_empty_rows_of_a_buffer_are_left_out(rows, tmp_path, monkeypatch):
 @pytest.mark.parametrize("size", [0, -1, 65])
 def test_a_buffer_that_counts_more_rows_than_it_has_is_refused(size, tmp_path):
     folder = write_checkpoint(tmp_path / "pure", brac_arrays(hoppers(64), 64) | {"_current_size": np.int32(size)})
-    with pytest.raises(envs.DataError, match=f"its {size} rows are not there"):
+    with pytest.raises(envs.DataError, match=f"_current_size says {size}: how many of the 64 rows are filled"):
         imported("brac", folder, HOPPER, tmp_path / "o.npz")
 
 
@@ -552,6 +552,37 @@ def test_a_checkpoint_of_any_name_is_taken_as_named(tmp_path):
     for path in (tmp_path / "pure" / "data", tmp_path / "pure" / "data.index"):
         assert imported("brac", path, HOPPER, tmp_path / f"{path.name}.npz")[1]["noise"] == "pure"
     assert command_line("brac", folder / "replay_final", "--env", "hopper", "--out", tmp_path / "c.npz").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name, x, said",
+    [
+        ("_reward", np.zeros((8, 2), np.float32), "_reward is float32 (8, 2), not numbers of shape (N,) or (N, 1)"),
+        ("_s1", np.zeros((8, 12), np.float32), "12 observed numbers (11 in the next)"),
+        ("_s1", np.zeros((8, 11, 2), np.float32), "_s1 is float32 (8, 11, 2), not numbers of shape (N, M)"),
+        ("_reward", np.zeros(9, np.float32), "is (8, 11), but the buffer has 9 rows"),
+        ("_discount", np.full(8, np.nan, np.float32), "NaN or infinity in _discount"),
+        ("_current_size", np.float32(np.nan), "_current_size says nan: how many of the 8 rows"),
+        ("_current_size", np.int32([1, 2]), "_current_size says [1 2]"),
+    ],
+)
+def test_arrays_of_another_shape_are_named(name, x, said, tmp_path):
+    folder = write_checkpoint(tmp_path / "pure", brac_arrays(hoppers(8)) | {name: x})
+    with pytest.raises(envs.DataError, match=re.escape(said)):
+        imported("brac", folder, HOPPER, tmp_path / "o.npz")
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_a_full_buffer_of_usual_size(tmp_path):
+    """600,000 rows, 72 MB, by each of its names: the limit allows for it."""
+    n, rng = 600_000, np.random.default_rng(0)
+    obs = rng.standard_normal((n + 1, 11)).astype(np.float32)
+    no, zeros = np.zeros(n, bool), np.zeros((n, 3), np.float32)
+    folder = write_checkpoint(tmp_path / "x", brac_arrays(Batch(obs[:-1], zeros, zeros[:, 0], obs[1:], no, no)))
+    for i, path in enumerate((folder, folder / "data", folder / "data.index")):
+        done = command_line("brac", path, "--env", "hopper", "--out", tmp_path / f"{i}.npz")
+        assert done.returncode == 0 and "600,000" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("kind, name", [(14, "bfloat16"), (7, "string"), (99, "TensorFlow's type 99")])
@@ -583,6 +614,7 @@ def test_one_episode_is_open_at_a_time(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+@pytest.mark.whole
 def test_a_thousand_short_episodes_and_the_memory_that_is_needed(tmp_path):
     """Refused in words where --memory is too little; what it asks for suffices."""
     few = hoppers(4000)
@@ -634,6 +666,41 @@ def test_episodes_that_do_not_fit_together_say_how(name, shape, said, tmp_path):
     path = write_minari(tmp_path / "m", batch, **{name: np.zeros(shape)})
     with pytest.raises(envs.DataError, match=said):
         imported("minari", path, HOPPER, tmp_path / "o.npz")
+
+
+def test_a_link_is_named(tmp_path):
+    path = write_d4rl_batch(tmp_path / "d", hoppers(50), rewards=None)
+    with h5py.File(path, "r+") as file:
+        file["rewards"] = h5py.ExternalLink("other.hdf5", "/rewards")
+    with pytest.raises(envs.DataError, match="rewards is a link, and links are not followed"):
+        imported("d4rl", path, HOPPER, tmp_path / "o.npz")
+
+
+@pytest.mark.parametrize("place", ["next_observations", "rewards"])
+def test_numbers_too_large_are_refused_without_a_warning(place, tmp_path):
+    batch = hoppers(50)
+    changes = {"next_observations": batch.next_obs.astype(float), "rewards": batch.rew.astype(float)}
+    changes[place][3] = 1e300
+    path = write_d4rl_batch(tmp_path / "d", batch, **changes)
+    with pytest.raises(envs.DataError, match="NaN or infinity in it"):
+        imported("d4rl", path, HOPPER, tmp_path / "o.npz")
+
+
+def test_what_is_refused_leaves_no_folder(tmp_path):
+    path = write_d4rl_batch(tmp_path / "d", hoppers(50), rewards=np.full(50, np.nan))
+    with pytest.raises(envs.DataError):
+        imported("d4rl", path, HOPPER, tmp_path / "new" / "deep" / "o.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def test_a_large_chunk_is_kept_unpacked(tmp_path, monkeypatch):
+    """All rows in one chunk of 18 MB: HDF5's own cache holds 1 or 8, and each part would unpack the chunk anew."""
+    monkeypatch.setattr(import_dataset, "room", 60_000_000)
+    obs = np.zeros((200_000, 11))
+    with h5py.File(tmp_path / "d", "w") as file:
+        file.create_dataset("observations", data=obs, chunks=obs.shape, compression="gzip")
+    with import_dataset.opened(tmp_path / "d") as file:
+        assert file.id.get_access_plist().get_cache()[2] == 30_000_000 > obs.nbytes
 
 
 def test_observations_in_a_group_are_named(tmp_path):
