@@ -7,7 +7,9 @@ Letters in shapes: B batch, N samples, T time, E episodes, S/A observation/actio
 """
 
 import hashlib
+import importlib
 import json
+import operator
 import os
 import tempfile
 import warnings
@@ -18,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import cloudpickle
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 
@@ -112,7 +116,18 @@ class Task:
 
     def clip(self, act):
         """The action as applied, float32; data hold this one (the original's: as sampled).  (..., A) -> (..., A)"""
-        return np.clip(np.asarray(act, np.float32), -self.act_limit, self.act_limit)
+        return np.clip(np.asarray(act), -self.act_limit, self.act_limit).astype(np.float32, copy=False)
+
+    def applied(self, act, *lead):
+        """What robots do with actions (*lead, A): clip them, infinite ones too.  -> (*lead, A) float32
+
+        Another shape raises ValueError, NaN FloatingPointError, before anything has moved (MuJoCo takes NaN for 0).
+        """
+        if np.shape(act) != (*lead, self.act_dim):
+            raise ValueError(f"{self.name}: actions must have shape {(*lead, self.act_dim)}, not {np.shape(act)}")
+        if np.isnan(act := self.clip(act)).any():
+            raise FloatingPointError(f"{self.name}: an action is not a number (NaN)")
+        return act
 
     def random_action(self, obs, rng):
         """Uniform random actions.  obs (B, S) -> (B, A)"""
@@ -121,6 +136,15 @@ class Task:
     def sim(self, threads=1):
         """The physics of this task for many robots at once, on so many threads.  -> MujocoSim or the like"""
         return self.physics(self) if self.xml is None else MujocoSim(self, threads)
+
+    def __deepcopy__(self, memo):
+        return self  # nothing in it changes
+
+    def __getstate__(self):
+        return cloudpickle.dumps(vars(self))  # as Gymnasium does it: functions of an own task may well be lambdas
+
+    def __setstate__(self, content):
+        vars(self).update(cloudpickle.loads(content))
 
 
 def _box(obs_dim, bounds=()):
@@ -160,7 +184,6 @@ class MujocoSim:
 
     def __init__(self, task, threads=1):
         import mujoco
-        import mujoco.rollout
 
         self.task = task
         assets = Path(gym.__file__).parent / "envs" / "mujoco" / "assets"
@@ -168,8 +191,7 @@ class MujocoSim:
             warnings.simplefilter("ignore")
             self.model = mujoco.MjSpec.from_file(str(assets / task.xml)).compile()
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # a state that blew up stays visible
-        self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
-        self.pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
+        self.datas, self.pool = [mujoco.MjData(self.model) for _ in range(max(1, threads))], None
 
     def initial(self, rng):
         """A random initial state, drawn from `rng` (a numpy Generator).  -> (n,)"""
@@ -180,6 +202,10 @@ class MujocoSim:
 
     def advance(self, state, act):
         """The states after holding act (B, A), clipped, for `frame_skip` simulator steps.  state (B, n) -> (B, n)"""
+        if self.pool is None:
+            import mujoco.rollout
+
+            self.pool = mujoco.rollout.Rollout(nthread=len(self.datas) if len(self.datas) > 1 else 0)
         full = np.pad(state, ((0, 0), (1, 0)))  # MuJoCo's full physics state begins with the time
         control = np.repeat(np.asarray(act, np.float64)[:, None], self.task.frame_skip, axis=1)
         warmstart = np.zeros((len(state), self.model.nv))  # no hidden memory from one step to the next
@@ -190,6 +216,9 @@ class MujocoSim:
         """Observations: all of [qpos, qvel] but the position in the plane.  (B, n) -> (B, S) float32"""
         with np.errstate(over="ignore"):  # a state that blew up becomes infinite, and unhealthy
             return state[:, self.task.hidden :].astype(np.float32)
+
+    def __getstate__(self):
+        return {**vars(self), "pool": None}  # threads cannot be copied: a copy starts its own
 
 
 class PendulumSim:
@@ -227,11 +256,19 @@ def _spaces(task):
     return gym.spaces.Box(-high, high, dtype=np.float32), action
 
 
+def _after_reset(x):
+    """x, which is None before the first reset.  -> x"""
+    if x is None:
+        raise gym.error.ResetNeeded("call reset() before step() and render()")
+    return x
+
+
 class TaskEnv(gym.Env):
     """One robot behind Gymnasium's interface; MuJoCo is stepped directly, one mj_step after another.
 
-    The time limit is added by `gymnasium.make` (TimeLimit).  Render modes: "rgb_array" and "human" (which needs pygame
-    for the pendulum); width and height are in pixels.
+    The time limit is added by `gymnasium.make` (TimeLimit).  Actions: `Task.applied`.  Render modes: "rgb_array" and
+    "human" (which needs pygame for the pendulum); width and height are in pixels.  A copy, by copy.deepcopy or pickle,
+    goes on as the original would, with a renderer of its own.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
@@ -243,7 +280,8 @@ class TaskEnv(gym.Env):
         self.metadata = {**self.metadata, "render_fps": round(1 / self.task.dt)}
         self.observation_space, self.action_space = _spaces(self.task)
         self.render_mode, self.size, self.renderer = render_mode, (width, height), None
-        self.sim = self.task.sim()
+        self.sim, self.state = self.task.sim(), None
+        self._np_random, self._np_random_seed = np_random()  # now, so that copies have it, too
 
     def reset(self, *, seed=None, options=None):
         """A new episode.  -> obs (S,), {}"""
@@ -256,8 +294,8 @@ class TaskEnv(gym.Env):
 
     def step(self, action):
         """Apply the clipped action (A,).  -> obs (S,), reward, terminated, truncated (always False), {}"""
-        act = self.task.clip(action)
-        self.state = self._advance(self.state, act)
+        act = self.task.applied(action)
+        self.state = self._advance(_after_reset(self.state), act)
         obs = self.sim.observe(self.state[None])[0]
         rew = float(self.task.reward(self.obs, act, obs))
         self.obs = obs
@@ -278,24 +316,30 @@ class TaskEnv(gym.Env):
         return np.concatenate([data.qpos, data.qvel])
 
     def render(self):
-        """Draw the current state.  -> RGB array (height, width, 3), or None: shown in a window (`human`)"""
+        """Draw the current state.  -> RGB array (height, width, 3); None without a render mode, or in a window"""
+        if self.render_mode is None:
+            return None
+        state, sim = _after_reset(self.state), self.sim
         if self.task.xml is None and self.render_mode == "rgb_array":
-            return draw_pendulum(self.state[0], *self.size)
+            return draw_pendulum(state[0], *self.size)
         if self.renderer is None:
             self.renderer = self._make_renderer()
         if self.task.xml is None:
-            self.renderer.state, self.renderer.last_u = self.state, None
+            self.renderer.state, self.renderer.last_u = state, None
             return self.renderer.render()
         import mujoco
 
-        data = self.sim.datas[0]
-        data.qpos[:], data.qvel[:] = self.state[: self.sim.model.nq], self.state[self.sim.model.nq :]
-        mujoco.mj_forward(self.sim.model, data)
+        data = sim.datas[0]
+        data.qpos[:], data.qvel[:] = state[: sim.model.nq], state[sim.model.nq :]
+        mujoco.mj_forward(sim.model, data)
+        if self.renderer.viewer is not None:
+            self.renderer.viewer.make_context_current()  # that of another environment may be
         return self.renderer.render(self.render_mode)
 
     def _make_renderer(self):
         if self.task.xml is None:
             return gym.make("Pendulum-v1", render_mode=self.render_mode).unwrapped
+        _choose_gl(self.render_mode)
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
         width, height = self.size
@@ -308,10 +352,53 @@ class TaskEnv(gym.Env):
         return MujocoRenderer(self.sim.model, self.sim.datas[0], width=width, height=height, camera_name="track")
 
     def close(self):
-        """Free the window or the drawing context."""
-        if self.renderer is not None:
-            self.renderer.close()
-            self.renderer = None
+        """Free the window or the drawing context, and nothing of another environment's."""
+        renderer, self.renderer = self.renderer, None
+        viewer = getattr(renderer, "viewer", None)
+        if viewer is not None:  # not its own close(), which would close all windows of this process
+            viewer.make_context_current()
+            viewer.con.free()
+            viewer.free()
+        elif renderer is not None:
+            renderer.close()
+
+    def __del__(self):
+        with suppress(Exception):  # at the end of the program half of it may be gone
+            self.close()
+
+    def __getstate__(self):
+        return {**vars(self), "renderer": None}
+
+
+def _choose_gl(render_mode):
+    """Let MuJoCo draw by a screen if one answers, else by EGL, unless MUJOCO_GL says what it shall be.
+
+    Gymnasium reads MUJOCO_GL whenever a renderer opens, and without it takes a screen for granted: it is set here.
+    RuntimeError, in one line, where nothing can draw.
+    """
+    wish, why = "glfw" if render_mode == "human" else os.environ.get("MUJOCO_GL"), []
+    for backend in [wish] if wish else ["glfw", "egl"]:
+        try:
+            _try_gl(backend)
+        except Exception as e:  # they fail in as many ways as there are drivers
+            why.append(f"{backend}: {(str(e) or type(e).__name__).splitlines()[0]}")
+        else:
+            os.environ["MUJOCO_GL"] = os.environ.get("MUJOCO_GL") or backend
+            return
+    others = "" if render_mode == "human" else ", or EGL (libegl1 on Debian and Ubuntu), or another MUJOCO_GL"
+    raise RuntimeError(f"MuJoCo cannot draw ({'; '.join(why)}): render mode {render_mode} needs a screen{others}")
+
+
+def _try_gl(backend):
+    """Open and close a drawing context of mujoco.glfw, mujoco.egl or mujoco.osmesa; any exception if it fails."""
+    with warnings.catch_warnings():  # without a screen GLFW warns, and goes on
+        warnings.simplefilter("ignore")
+        module = importlib.import_module(f"mujoco.{backend}")
+        context = module.GLContext(64, 64)
+        context.make_current()
+        if backend == "glfw" and not module.glfw.get_current_context():
+            raise RuntimeError("no window opens")
+        context.free()
 
 
 def draw_pendulum(angle, width, height):
@@ -334,53 +421,78 @@ class TaskVectorEnv(VectorEnv):
 
     Robot i is seeded with seed + i, as Gymnasium's SyncVectorEnv does.  When an episode ends, `obs` is already the
     new episode's first observation and infos["final_obs"] (B, S) holds the last one where infos["_final_obs"] (B,);
-    infos["episode_returns"] are the returns of the episodes that ended.
+    infos["episode_returns"] (B,) are the returns of the episodes that ended, where infos["_episode_returns"] (B,).
+    max_episode_steps: None is the task's own limit, -1 none.  Actions and copies: as those of TaskEnv.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    autoreset_mode = AutoresetMode.SAME_STEP
+    metadata = {"autoreset_mode": autoreset_mode, "render_modes": []}
 
     def __init__(self, task, num_envs=1, threads=1, max_episode_steps=None, render_mode=None):
         if render_mode is not None:
             raise ValueError("many robots at once are not drawn: render_mode must be None")
         self.task = TASKS[task] if isinstance(task, str) else task
-        self.num_envs, self.render_mode = num_envs, None
-        self.max_steps = max_episode_steps or self.task.max_steps
+        limit = self.task.max_steps if max_episode_steps is None else operator.index(max_episode_steps)
+        if (limit < 1 and limit != -1) or num_envs < 1:
+            raise ValueError(f"num_envs={num_envs}, max_episode_steps={limit}: at least 1; -1 steps for no limit")
+        self.num_envs, self.max_steps = num_envs, np.inf if limit == -1 else limit
         self.single_observation_space, self.single_action_space = _spaces(self.task)
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
-        self.sim = self.task.sim(threads)
-        self.rngs = [np.random.default_rng() for _ in range(num_envs)]
+        self.sim, self.obs = self.task.sim(threads), None
+        self._np_random, self._np_random_seed = zip(*(np_random() for _ in range(num_envs)))  # one per robot
+        self.state = np.stack([self.sim.initial(np.random.default_rng(0))] * num_envs)
+        self.elapsed, self.returns = np.zeros(num_envs, int), np.zeros(num_envs)
 
     def reset(self, *, seed=None, options=None):
-        """New episodes everywhere; seed: None, an integer or one per robot.  -> obs (B, S), {}"""
-        if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if np.isscalar(seed) else seed
-            self.rngs = [gym.utils.seeding.np_random(s)[0] for s in seeds]
-        self.state = np.stack([self.sim.initial(rng) for rng in self.rngs])
-        self.elapsed, self.returns = np.zeros(self.num_envs, int), np.zeros(self.num_envs)
-        self.obs = self.sim.observe(self.state)
+        """New episodes, everywhere or where options["reset_mask"] (B,) is True.  -> obs (B, S), {}
+
+        seed: an integer or one per robot; None leaves generators where they are.
+        """
+        B = self.num_envs
+        mask = (options or {}).get("reset_mask", np.ones(B, bool))
+        if not (isinstance(mask, np.ndarray) and mask.shape == (B,) and mask.dtype == bool and mask.any()):
+            raise ValueError(f"reset_mask must be a bool array of shape ({B},) with a True in it, not {mask!r}")
+        if not mask.all():
+            _after_reset(self.obs)
+        if np.ndim(seed) == 0:
+            seed = [None if seed is None else operator.index(seed) + i for i in range(B)]
+        if len(seed) != B:
+            raise ValueError(f"{len(seed)} seeds for {B} robots")
+        pairs = list(zip(self.np_random, self.np_random_seed))
+        for i in np.flatnonzero(mask):
+            pairs[i] = pairs[i] if seed[i] is None else np_random(operator.index(seed[i]))
+        self._np_random, self._np_random_seed = zip(*pairs)
+        self._begin(mask, self.obs)
         return self.obs.copy(), {}
+
+    def _begin(self, which, obs):
+        """New episodes where `which` (B,); the others go on from obs (B, S)."""
+        for i in np.flatnonzero(which):
+            self.state[i] = self.sim.initial(self.np_random[i])
+        self.elapsed[which], self.returns[which] = 0, 0.0
+        first = self.sim.observe(self.state)
+        self.obs = first if which.all() else np.where(which[:, None], first, obs)
 
     def step(self, actions):
         """Apply clipped actions (B, A).  -> obs (B, S), rew (B,), terminated (B,), truncated (B,), infos"""
-        act = self.task.clip(actions)
+        act, obs = self.task.applied(actions, self.num_envs), _after_reset(self.obs)
         self.state = self.sim.advance(self.state, act)
         next_obs = self.sim.observe(self.state)
-        rew = self.task.reward(self.obs, act, next_obs).astype(np.float64)
+        rew = self.task.reward(obs, act, next_obs).astype(np.float64)
         self.elapsed += 1
         self.returns += rew
         terminated, truncated = ~self.task.healthy(next_obs), self.elapsed >= self.max_steps
         self.obs, infos = next_obs, {}
         done = terminated | truncated
         if done.any():
-            infos = {"final_obs": next_obs, "_final_obs": done, "episode_returns": self.returns[done]}
-            for i in np.flatnonzero(done):
-                self.state[i] = self.sim.initial(self.rngs[i])
-            self.elapsed[done], self.returns[done] = 0, 0.0
-            self.obs = np.where(done[:, None], self.sim.observe(self.state), next_obs)
+            returns = np.where(done, self.returns, 0.0)
+            infos = {"final_obs": next_obs, "_final_obs": done, "episode_returns": returns, "_episode_returns": done}
+            self._begin(done, next_obs)
         return self.obs.copy(), rew, terminated, truncated, infos
 
 
+# Where this module is not imported yet, in a new process for example: gymnasium.make("envs:bremen/Hopper-v0").
 for _task in TASKS.values():
     gym.register(
         _task.env_id,
@@ -446,7 +558,7 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
     while placed.sum() < n:
         action = np.empty((num_envs, task.act_dim), np.float32)
         for k, (_, act) in enumerate(acts):
-            action[way == k] = task.clip(act(obs[way == k], rng))
+            action[way == k] = task.applied(act(obs[way == k], rng), np.count_nonzero(way == k))
         new_obs, rew, terminated, truncated, infos = env.step(action)
         next_obs = infos.get("final_obs", new_obs)
         columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
@@ -488,7 +600,7 @@ def evaluate(task, act, episodes, rng, threads=1):
     returns, lengths = np.zeros(episodes), np.zeros(episodes, int)
     alive, obs = np.arange(episodes), sim.observe(state)
     for _ in range(task.max_steps):
-        action = task.clip(act(obs, rng))
+        action = task.applied(act(obs, rng), len(obs))
         state = sim.advance(state, action)
         next_obs = sim.observe(state)
         returns[alive] += task.reward(obs, action, next_obs)

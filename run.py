@@ -28,10 +28,20 @@ import numpy as np
 from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
-import bremen
-import envs
-import nets
-import trpo
+try:
+    import bremen
+    import envs
+    import nets
+    import trpo
+
+    if not hasattr(bremen, "train_offline"):  # a folder or file of this name that came first
+        found = bremen.__file__ or list(bremen.__path__)[0]
+        raise ImportError(f"run.py needs its own bremen.py, but Python finds {found}: rename that one")
+except ImportError as e:
+    if __name__ != "__main__":
+        raise
+    print(f"run.py: {e}", file=sys.stderr)
+    sys.exit(2)
 
 HERE = Path(__file__).resolve().parent
 # Names that the original program gave to what has a clearer name here.
@@ -837,8 +847,6 @@ def run_video(cfg, opts):
     path = Path(opts.get("video_dir", "videos")) / f"{cfg.env}_seed{cfg.seed}.{form}"
     if path.exists():
         raise UsageError(f"{path} exists: choose another --video_dir or --seed")
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a screen
     if form == "mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
         raise UsageError("--video_format mp4 needs the extra: pip install -e '.[video]'")
     every = max(1, round(1 / (25 * task.dt)))  # about 25 frames per second of simulated time
