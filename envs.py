@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cloudpickle
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils.seeding import np_random
@@ -140,12 +139,6 @@ class Task:
     def __deepcopy__(self, memo):
         return self  # nothing in it changes
 
-    def __getstate__(self):
-        return cloudpickle.dumps(vars(self))  # as Gymnasium does it: functions of an own task may well be lambdas
-
-    def __setstate__(self, content):
-        vars(self).update(cloudpickle.loads(content))
-
 
 def _box(obs_dim, bounds=()):
     """Healthy box from (first, last + 1, low, high) rows; all else is unbounded.  -> low, high (S,) float32"""
@@ -153,6 +146,10 @@ def _box(obs_dim, bounds=()):
     for first, last, lo, hi in bounds:
         low[first:last], high[first:last] = lo, hi
     return low, high
+
+
+def _pendulum(task):
+    return PendulumSim(task)  # which stands below; a lambda could not be pickled
 
 
 _HOPPER = _box(11, [(0, 1, 0.7, np.inf), (1, 2, -0.2, 0.2), (2, 11, -100, 100)])
@@ -171,7 +168,7 @@ TASKS = {
         Task("hopper", "bremen/Hopper-v0", 11, 3, upright_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),
         Task("walker2d", "bremen/Walker2d-v0", 17, 6, upright_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
         Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), act_limit=2.0, max_steps=200,
-             physics=lambda task: PendulumSim(task), shown=_SWINGS),
+             physics=_pendulum, shown=_SWINGS),
     )
 }  # fmt: skip
 
@@ -668,32 +665,6 @@ def read_npz(path):
     return arrays
 
 
-def goes_on(next_obs, obs):
-    """Where what came next is the observation of the row behind, but for rounding.  (N, S), (N, S) -> (N,) bool"""
-    same = np.all(next_obs == obs, axis=1)
-    other = np.flatnonzero(~same)
-    a, b = np.float64(next_obs[other]), np.float64(obs[other])
-    with np.errstate(invalid="ignore"):  # infinity goes on to nothing
-        same[other] = np.all(np.abs(a - b) <= 1e-5 * (1 + np.abs(b)), axis=1)
-    return same
-
-
-def other_ends(batch, task):
-    """Rows that end an episode, or do not, against the rule of the task, and those in which a robot that has fallen
-    goes on.  -> (2,) numbers"""
-    fallen = ~task.healthy(batch.next_obs)
-    return np.array([np.count_nonzero(fallen != batch.terminated), np.count_nonzero(fallen & ~batch.terminated)])
-
-
-def notes_on_ends(counts, rows):
-    """What `other_ends` of so many rows means for a run.  -> list of texts"""
-    note = f"episodes end by another rule than this project's in {counts[0]:,} of {rows:,} rows"
-    if counts[1]:
-        note += f"; {counts[1]:,} go on where the robot has fallen: imagined paths from there have one or two steps"
-        note += " (--start initial takes none of them)"
-    return [note] if counts[0] else []
-
-
 def sha256(path):
     """The SHA-256 of a file.  -> 64 hexadecimal digits"""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -750,23 +721,8 @@ def load_dataset(path, task=None):
             with np.errstate(over="ignore"):
                 arrays[name] = np.ascontiguousarray(x, np.float32)
             if not np.isfinite(arrays[name]).all():
-                raise DataError(f"{path}: {name} holds NaN, infinity, or more than float32 can hold")
-    batch = Batch(*(arrays[name] for name in Batch._fields))
-    known = meta.get("notes", [])  # the importer has said some of it
-    return batch, meta | {"notes": known + [note for note in check_rows(batch, task) if note not in known]}
-
-
-def check_rows(batch, task):
-    """Marks as truncated where the next row does not go on.  What is unlike this project's own data: list of texts"""
-    notes, ended = [], batch.terminated | batch.truncated
-    if broken := np.count_nonzero(silent := ~goes_on(batch.next_obs[:-1], batch.obs[1:]) & ~ended[:-1]):
-        batch.truncated[:-1] |= silent
-        text = "do not go on in the next one although no flag says so: returns and lengths are of the pieces between"
-        notes.append(f"{broken:,} of {len(ended):,} rows {text}")
-    starts = np.append(np.flatnonzero(batch.episode_starts()), len(ended))
-    if (longest := np.diff(starts).max()) > task.max_steps:
-        notes.append(f"an episode of {longest:,} steps: here they end after {task.max_steps:,}, and return less")
-    return notes + notes_on_ends(other_ends(batch, task), len(ended))
+                raise DataError(f"{path}: {name} holds NaN or infinity (as float32)")
+    return Batch(*(arrays[name] for name in Batch._fields)), meta
 
 
 def read_meta(path, arrays):
@@ -775,3 +731,46 @@ def read_meta(path, arrays):
         if isinstance(meta := json.loads(str(arrays["meta"])), dict):
             return meta
     raise DataError(f"{path}: its meta is not JSON, or not a JSON object")
+
+
+def goes_on(next_obs, obs):
+    """Where what came next is the observation of the row behind, but for rounding.  (N, S), (N, S) -> (N,) bool"""
+    same = np.all(next_obs == obs, axis=1)
+    other = np.flatnonzero(~same)
+    a, b = np.float64(next_obs[other]), np.float64(obs[other])
+    with np.errstate(invalid="ignore"):  # infinity goes on to nothing
+        same[other] = np.all(np.abs(a - b) <= 1e-5 * (1 + np.abs(b)), axis=1)
+    return same
+
+
+def with_ends(batch, task):
+    """A Batch in which an episode is truncated, too, where no flag says so but the next row does not go on.
+
+    -> Batch; what is unlike this project's own data in it: list of texts
+    """
+    notes, ended = [], batch.terminated | batch.truncated
+    silent = np.append(~goes_on(batch.next_obs[:-1], batch.obs[1:]) & ~ended[:-1], False)
+    if broken := np.count_nonzero(silent):
+        text = "do not go on in the next one although no flag says so: returns and lengths are of the pieces between"
+        notes.append(f"{broken:,} of {len(ended):,} rows {text}")
+    batch = batch._replace(truncated=batch.truncated | silent)
+    starts = np.append(np.flatnonzero(batch.episode_starts()), len(ended))
+    if (longest := np.diff(starts).max()) > task.max_steps:
+        notes.append(f"an episode of {longest:,} steps: here they end after {task.max_steps:,}, and return less")
+    return batch, notes + notes_on_ends(other_ends(batch, task), len(ended))
+
+
+def other_ends(batch, task):
+    """Rows that end an episode, or do not, against the rule of the task, and those in which a robot that has fallen
+    goes on.  -> (2,) numbers"""
+    fallen = ~task.healthy(batch.next_obs)
+    return np.array([np.count_nonzero(fallen != batch.terminated), np.count_nonzero(fallen & ~batch.terminated)])
+
+
+def notes_on_ends(counts, rows):
+    """What `other_ends` of so many rows means for a run.  -> list of texts"""
+    note = f"episodes end by another rule than this project's in {counts[0]:,} of {rows:,} rows"
+    if counts[1]:
+        note += f"; {counts[1]:,} go on where the robot has fallen: imagined paths from there have one or two steps"
+        note += " (--start initial takes none of them)"
+    return [note] if counts[0] else []

@@ -488,12 +488,20 @@ def get_dataset(cfg, opts, known=""):
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {path}")
         make_dataset(cfg, opts, path)
-    data, meta = envs.load_dataset(path, envs.TASKS[cfg.env])
+    data, meta = load_rows(path, envs.TASKS[cfg.env])
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
         raise UsageError(f"{path}: {n} transitions, --validation {cfg.validation}: none are left to train on")
     some, meta["rows"] = some_rows(data, meta, cfg)
     return some, meta, path
+
+
+def load_rows(path, task=None):
+    """A dataset file, with an end where rows do not go on; meta["notes"] has what is odd.  -> Batch, meta"""
+    data, meta = envs.load_dataset(path, task)
+    data, notes = envs.with_ends(data, envs.TASKS[meta["env"]])
+    known = meta.get("notes", [])  # the importer has said some of it
+    return data, meta | {"notes": known + [note for note in notes if note not in known]}
 
 
 def some_rows(data, meta, cfg):
@@ -807,7 +815,7 @@ def run_collect(cfg, opts):
 
 def describe(path, opts):
     """--describe: what a dataset file holds and where it comes from, as a table and a picture."""
-    data, meta = envs.load_dataset(path)
+    data, meta = load_rows(path)
     returns, lengths = envs.episode_returns(data)
     table = {k: meta[k] for k in ("env", "noise", "policy", "seed", "source", "versions") if k in meta}
     if isinstance(table.get("versions"), dict):

@@ -133,7 +133,7 @@ def notes_of(tmp_path, batch, task=PENDULUM, **meta):
     """Batch and notes of a user's own file."""
     path = tmp_path / "own.npz"
     envs.write_npz(path, **batch._asdict(), meta=json.dumps({"env": task.name, **meta}))
-    loaded, about = envs.load_dataset(path, task)
+    loaded, about = run.load_rows(path, task)
     return loaded, about["notes"]
 
 

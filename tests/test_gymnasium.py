@@ -23,8 +23,13 @@ import envs
 from envs import TASKS, TaskEnv, TaskVectorEnv
 
 PENDULUM = TASKS["pendulum"]
-BACKWARDS = lambda obs, act, next_obs: -obs[..., 0]
-OWN = dataclasses.replace(PENDULUM, name="own", physics=lambda task: envs.PendulumSim(task), reward=BACKWARDS)
+
+
+def backwards(obs, act, next_obs):
+    return -obs[..., 0]
+
+
+OWN = dataclasses.replace(PENDULUM, name="own", physics=envs.PendulumSim, reward=backwards)
 
 
 def ours(n=3, **options):
@@ -308,7 +313,7 @@ def test_a_changed_robot_stays_changed_in_its_copy():
 
 
 def test_environments_in_processes_that_know_nothing():
-    """Spawned: the module is named before the id, or comes with a pickled environment; lambdas come along."""
+    """Spawned: the module is named before the id, or comes with a pickled environment; own tasks come along."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         with pytest.raises(gym.error.NamespaceNotFound):
             pool.submit(gym.make, "bremen/Hopper-v0").result()
