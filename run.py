@@ -24,11 +24,12 @@ from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from threadpoolctl import threadpool_info
-from tqdm import tqdm
-
+MEND = " (is a package missing or broken?  Mend it with: pip install --force-reinstall -e .)"
 try:
+    import numpy as np
+    from threadpoolctl import threadpool_info
+    from tqdm import tqdm
+
     import bremen
     import envs
     import nets
@@ -37,10 +38,8 @@ try:
     if not hasattr(bremen, "train_offline"):  # a folder or file of this name that came first
         found = bremen.__file__ or list(bremen.__path__)[0]
         raise ImportError(f"run.py needs its own bremen.py, but Python finds {found}: rename that one")
-except ImportError as e:
-    if __name__ != "__main__":
-        raise
-    print(f"run.py: {e}", file=sys.stderr)
+except (ImportError, AttributeError) as e:  # the second, too, where versions do not fit
+    print("run.py:", " ".join(str(e.__cause__ or e).split()) + MEND * ("rename" not in str(e)), file=sys.stderr)
     sys.exit(2)
 
 HERE = Path(__file__).resolve().parent
@@ -352,6 +351,14 @@ def check_new(folder):
     ground = next(p for p in folder.parents if p.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise UsageError(f"cannot write to {folder}: {ground} is not a folder that can be written to")
+
+
+def check_packages(cfg):
+    """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
+    try:
+        versions(), envs.TASKS[cfg.env].sim(), figure()
+    except Exception as e:  # broken files fail in as many ways as there are files
+        raise UsageError(f"{e.__cause__ or e}{MEND}") from e
 
 
 def new_run(folder, cfg):
@@ -851,6 +858,8 @@ def run_evaluate(cfg, opts):
 
 def run_video(cfg, opts):
     """--mode video: one episode of a saved policy as a GIF or MP4."""
+    import imageio
+
     policy, task, form = needed_policy(cfg, opts), envs.TASKS[cfg.env], opts.get("video_format", "gif")
     path = Path(opts.get("video_dir", "videos")) / f"{cfg.env}_seed{cfg.seed}.{form}"
     if path.exists():
@@ -861,8 +870,6 @@ def run_video(cfg, opts):
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         frames, steps, total = film(task, policy, every, cfg.seed)
-        import imageio
-
         fps = 1 / (every * task.dt)
         imageio.mimsave(path, frames, **({"fps": fps} if form == "mp4" else {"duration": 1000 / fps, "loop": 0}))
     except Exception as e:  # drawing and encoding fail in as many ways as there are drivers
@@ -1099,6 +1106,7 @@ def runs(opts):
             raise UsageError(f"--{idle[0]}: only with --mode {' or '.join(modes.split())}")
     if "models" in opts and not Path(opts["models"]).is_dir():
         raise UsageError(f"--models {opts['models']}: no such folder")
+    check_packages(base)
     if base.mode in ("offline", "recursive", "online") and "resume" not in opts:
         for cfg in configs:
             check_new(run_folder(cfg, opts))
@@ -1112,7 +1120,7 @@ def guarded(program, work, interrupted="interrupted"):
         return work()
     except FloatingPointError as e:
         status, text = 1, str(e)
-    except (UsageError, envs.DataError, OSError) as e:
+    except (UsageError, envs.DataError, OSError, ImportError) as e:
         status, text = 2, str(e)
     except KeyboardInterrupt:
         status, text = 130, interrupted
@@ -1142,6 +1150,8 @@ def main(argv=None):
         return status
     except (UsageError, envs.DataError) as e:
         status, text = 2, str(e)
+    except ImportError as e:
+        status, text = 2, f"{e.__cause__ or e}{MEND}"
     except OSError as e:  # reading is checked where it happens
         status, text = 2, f"cannot write: {e}"
     except KeyboardInterrupt:

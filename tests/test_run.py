@@ -1477,12 +1477,26 @@ def test_video(here, request, monkeypatch, capsys):
     (path,) = (here / "v").iterdir()
     with Image.open(path) as gif:
         assert gif.format == "GIF" and min(gif.size) >= 100 and gif.n_frames > 2
+        assert gif.info["duration"] == 50  # milliseconds, as in the simulator
         frames = [np.array(gif.convert("RGB")) for i in range(gif.n_frames) if gif.seek(i) is None]
     assert all(frame.std() > 5 for frame in frames), "all one colour"
     assert np.any(frames[0] != frames[-1]), "nothing moves"
     before = tree(here)
     assert run.main(argv) == 2
     assert "exists" in stderr_line(capsys).splitlines()[-1] and tree(here) == before
+
+
+def test_mp4(here):
+    """An MP4 of as many seconds as the episode; imageio reads it again."""
+    pytest.importorskip("imageio_ffmpeg")
+    import imageio.v3
+
+    random_policy(here / "policy.npz", "pendulum")
+    go("--mode", "video", "--env", "pendulum", "--policy", "policy.npz", "--video_format", "mp4", "--video_dir", "v")
+    (path,) = (here / "v").iterdir()
+    about = imageio.v3.immeta(path, plugin="FFMPEG")
+    seconds = 0.05 * envs.TASKS["pendulum"].max_steps
+    assert about["fps"] == 20 and about["duration"] == pytest.approx(seconds, abs=0.1)
 
 
 def test_mp4_without_its_extra_explains_itself(here, monkeypatch, capsys):
