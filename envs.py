@@ -6,12 +6,15 @@ simulator here and the imagined world in bremen.py.  What "the original" does di
 Letters in shapes: B batch, N samples, T time, E episodes, S/A observation/action dimension; `...` any leading shape.
 """
 
+import glob
 import hashlib
 import importlib
 import json
 import operator
 import os
+import shutil
 import tempfile
+import time
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -24,6 +27,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 class Batch(NamedTuple):
@@ -609,23 +617,82 @@ def evaluate(task, act, episodes, rng, threads=1):
     return returns, lengths
 
 
+# --- files: whole or not at all, through full disks, signals and power cuts -----------------------------------------
+
+
+def write_whole(path, write):
+    """Write a file whole or not at all: write(f) into a temporary file, which then takes its name."""
+    path = Path(path)
+    remove_abandoned(path.parent, path.name)
+    temporary = temporary_name(path)
+    try:
+        with open(temporary, "wb") as f:
+            lock(f)
+            write(f)
+            f.flush()
+            os.fsync(f.fileno())  # what is in it must be on the disk before its name is
+        os.replace(temporary, path)
+        sync(path.parent)
+    except OSError as e:  # which names the temporary file, or none
+        raise OSError(e.errno, e.strerror or str(e), str(path)) from e
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def temporary_name(path):
+    """A name for `path` until all is in it, which no other process takes, on this machine or another.  -> Path"""
+    return path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+
+
+def remove_abandoned(folder, name):
+    """Remove what killed processes left in `folder` of what they wrote as `name`: files, and directories of runs, that
+    nobody has locked, and that nobody may be about to lock."""
+    for left in folder.glob(f"{glob.escape(name)}.[0-9]*.tmp"):
+        with suppress(OSError), open(left / "config.json" if left.is_dir() else left, "r+b") as f:
+            old = time.time() - left.stat().st_mtime > 10  # seconds; the lock comes with the first byte of a file
+            if (old or left.is_file() and f.read(1)) and lock(f):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def lock(file):
+    """Lock an open file until it is closed or its process dies, however it dies.
+
+    -> True, or False where the system has no locks; BlockingIOError where another process has locked it
+    """
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # a file system without locks
+        return False
+    return fcntl is not None
+
+
+def sync(folder):
+    """Put the names in a folder on the disk, where the system can (Windows cannot)."""
+    with suppress(OSError):
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def make_folder(path):
+    """A folder with all those above it, their names on the disk."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
 # --- dataset files --------------------------------------------------------------------------------------------------
 
 
 class DataError(ValueError):
     """A file that cannot be used; the message says in one line what is wrong with it."""
-
-
-def write_whole(path, write):
-    """Write a file whole or not at all: write(f) into a temporary file, then rename it."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two runs may want the same file
-    try:
-        with open(temporary, "wb") as f:
-            write(f)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_npz(path, **arrays):

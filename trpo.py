@@ -39,7 +39,7 @@ def gae(rew, val, next_val, terminated, truncated, gamma, lam):
     return _discounted_sum(td.astype(np.float64), terminated | truncated, gamma * lam)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=nets.CACHE)
 def _discounted_sum(td, ended, decay):
     adv = td.copy()
     for t in range(len(td) - 2, -1, -1):

@@ -263,6 +263,8 @@ def open_brac(path):
 
 def goes_on(next_obs, follow):
     """Where what came next is the observation of the row that follows; behind the last one nothing does.  -> (N,)"""
+    if next_obs.shape[1] != follow.shape[1]:
+        raise ValueError(f"{follow.shape[1]} observed numbers, but {next_obs.shape[1]} in the next observation")
     same = envs.goes_on(next_obs[: len(follow)], follow)
     return np.append(same, np.zeros(len(next_obs) - len(follow), bool))
 

@@ -561,7 +561,7 @@ def test_a_checkpoint_of_any_name_is_taken_as_named(tmp_path):
     "name, x, said",
     [
         ("_reward", np.zeros((8, 2), np.float32), "_reward is float32 (8, 2), not numbers of shape (N,) or (N, 1)"),
-        ("_s1", np.zeros((8, 12), np.float32), "12 observed numbers (11 in the next)"),
+        ("_s1", np.zeros((8, 12), np.float32), "12 observed numbers, but 11 in the next observation"),
         ("_s1", np.zeros((8, 11, 2), np.float32), "_s1 is float32 (8, 11, 2), not numbers of shape (N, M)"),
         ("_reward", np.zeros(9, np.float32), "is (8, 11), but the buffer has 9 rows"),
         ("_discount", np.full(8, np.nan, np.float32), "NaN or infinity in _discount"),
@@ -738,7 +738,7 @@ def test_the_originals_folder_is_found(tmp_path, capsys, monkeypatch):
     rows = "3,000 of 3,220 rows: whole episodes from all over the file, drawn with seed 0"
     assert f"dataset {made}: 3,000 transitions" in printed and f"note: {rows}\n" in printed
     about = json.loads(Path("log/hopper/offline/bremen/bremen0/run.json").read_text())
-    assert about["data"] == {"file": str(made), "sha256": envs.sha256(made), "rows": rows}
+    assert about["data"] == {"file": str(made.resolve()), "sha256": envs.sha256(made), "rows": rows}
     before = made.stat().st_mtime_ns
     assert run.main([*line, "--exp_name", "again"]) == 0 and made.stat().st_mtime_ns == before
     Path("data/Hopper/eps1/data.data-00000-of-00001").unlink()  # the .npz is enough
