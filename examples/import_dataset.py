@@ -266,7 +266,7 @@ def open_minari(path):
     import h5py
 
     data = path / "data" if (path / "data").is_dir() else path
-    about = json.loads((data / "metadata.json").read_text())
+    about = json.loads((data / "metadata.json").read_text(encoding="utf-8"))
     if about.get("data_format", "hdf5") != "hdf5":
         raise ValueError(f"its format is {about['data_format']!r}, not hdf5")
     file = h5py.File(data / "main_data.hdf5", "r")
