@@ -701,7 +701,8 @@ def run_online(cfg, opts):
     progress = Progress()
     records = bremen.train_online(cfg, sample=progress.timed("sample")(trpo.sample_paths))
     state = train(cfg, folder, records, history, progress)
-    plot_runs([folder], folder / "curves.png")
+    key, seed, *curve = read_run(folder)
+    plot_runs({key: {seed: curve}}, folder / "curves.png")
     policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
     returns = summary(envs.evaluate(envs.TASKS[cfg.env], policy.sample, 100, rng, nets.workers())[0])
     about = {"command": command(cfg), "real_steps": state.steps, "episodes": 100}
@@ -1000,64 +1001,111 @@ def film(task, policy, every, seed):
 
 
 def run_plot(cfg, opts):
-    """--mode plot: curves of the run directories --runs."""
+    """--mode plot: curves of the run directories in --runs, or below them."""
     if "runs" not in opts:
         raise UsageError("--mode plot needs --runs DIR [DIR ...]")
-    path, folders = Path(opts.get("out", "curves.png")), [Path(folder) for folder in opts["runs"]]
-    begun = [f for f in folders if (f / "config.json").exists() and not (f / "progress.csv").exists()]
-    for folder in begun:
-        say(f"note: {folder} is left out, it has no iteration yet")
-    if not (folders := [folder for folder in folders if folder not in begun]):
-        raise UsageError("--runs: none has an iteration yet")
-    plot_runs(folders, path)
-    say(f"{path}: {len(folders)} runs")
+    path, groups, notes = Path(opts.get("out", "curves.png")), {}, []
+    for folder in found(opts["runs"]):
+        try:
+            key, seed, *curve = read_run(folder)
+            if seed in groups.setdefault(key, {}):
+                raise UsageError(f"{folder}: a run beside it has the same seed and numbers")
+            groups[key][seed] = curve
+        except UsageError as e:
+            if not (folder / "config.json").exists():
+                raise
+            notes.append(f"{folder} is left out, {str(e).removeprefix(f'{folder}: ')}")
+    if not (n := sum(map(len, groups.values()))):
+        raise UsageError(f"--runs: none has an iteration yet ({notes[0]})")
+    for note in notes:
+        say(f"note: {note}")
+    plot_runs(groups, path)
+    say(f"{path}: {n} run{'s' if n > 1 else ''}")
+
+
+def found(folders):
+    """The run directories that these folders are, or hold, each once, whatever it is called.  -> list of Paths"""
+    places = {}
+    for folder in map(Path, folders):
+        inside = sorted(path.parent for path in folder.rglob("config.json") if path.parent.suffix != ".tmp")
+        for place in inside or [folder]:
+            places.setdefault(place.resolve(), place)
+    return list(places.values())
 
 
 # --- plots ----------------------------------------------------------------------------------------------------------
 
 
-def plot_runs(folders, path):
-    """Real return of one or many runs; several of a kind become their mean with its 95 % confidence interval."""
-    groups = {}
-    for folder in folders:
-        key, x, y = read_run(folder)
-        groups.setdefault(key, []).append((x, y))
+def plot_runs(groups, path):
+    """Real return of one or many runs; several of a kind become their mean with its 95 % confidence interval.
+
+    groups: {key of `read_run`: {seed: (x, return)}}
+    """
     fig = figure(figsize=(8, 5))
     ax, names = fig.subplots(), [label for label, *_ in groups]
-    for (label, _, place, _), curves in groups.items():
+    for (label, _, place, _), seeds in groups.items():
         label += f", {place}" if names.count(label) > 1 else ""
-        n = min(len(x) for x, _ in curves)
-        x, ys = curves[0][0][:n], np.array([y[:n] for _, y in curves])
-        (line,) = ax.plot(x, ys.mean(axis=0), label=f"{label} (n = {len(ys)})")
-        if len(ys) > 1:
-            from scipy.stats import sem, t
-
-            half = sem(ys, axis=0) * t.ppf(0.975, len(ys) - 1)
-            ax.fill_between(x, ys.mean(axis=0) - half, ys.mean(axis=0) + half, color=line.get_color(), alpha=0.2, lw=0)
+        x, mean, half, n = average(seeds.values())
+        several = n[n > 0] if n.any() else n
+        label += f" (n = {several.min()}" + (f" to {several.max()})" if several.min() < several.max() else ")")
+        alone = lonely(n > 0).tolist()
+        (line,) = ax.plot(x, mean, marker="o" if alone else "", markevery=alone, label=label)
+        if n.max() > 1:
+            ax.fill_between(x, mean - half, mean + half, color=line.get_color(), alpha=0.2, lw=0)
+        for i in lonely(n > 1):
+            ax.errorbar(x[i], mean[i], half[i], color=line.get_color(), capsize=4)
     x_names = " / ".join(dict.fromkeys(x_name for _, x_name, *_ in groups))
-    ax.set(xlabel=x_names, ylabel="return per episode" + (" (mean, 95 % CI)" if len(folders) > len(groups) else ""))
+    averaged = any(len(seeds) > 1 for seeds in groups.values())
+    ax.set(xlabel=x_names, ylabel="return per episode" + (" (mean, 95 % CI)" if averaged else ""))
     ax.legend()
     save_figure(fig, path)
+
+
+def average(curves):
+    """Mean of those curves (x, y) that have a point, and the half width of its 95 % confidence interval (NaN for one).
+
+    -> x (P,), mean (P,), half (P,), how many have the point (P,)
+    """
+    from scipy.stats import sem, t
+
+    xs, ys = (np.concatenate(columns) for columns in zip(*curves))
+    x, here = np.unique(xs), np.isfinite(ys)
+    points = [ys[here & (xs == a)] for a in x]
+    mean = [p.mean() if len(p) else np.nan for p in points]
+    half = [sem(p) * t.ppf(0.975, len(p) - 1) if len(p) > 1 else np.nan for p in points]
+    return x, np.array(mean), np.array(half), np.array([len(p) for p in points])
+
+
+def lonely(there):
+    """Which points have no neighbour, so that no line shows them.  there (P,) of bool -> indices"""
+    beside = np.pad(there, 1)
+    return np.flatnonzero(there & ~beside[:-2] & ~beside[2:])
+
+
+def read_rows(path):
+    """The rows of a CSV file; one that is cut, because the file is being copied, is not there.  -> [{column: text}]"""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as f:
+        return [row for row in csv.DictReader(f) if None not in row and None not in row.values()]
 
 
 def read_run(folder):
     """What a run directory has for a plot; runs with the same key differ in nothing but the seed.  Or UsageError
 
-    -> key (label, name of x, folder beside its other seeds, numbers), x (iterations,), real return (iterations,)
+    -> key (label, name of x, folder beside its other seeds, numbers), seed, x (iterations,), real return (iterations,)
     """
     try:
         config = json.loads((folder / "config.json").read_text())
-        rows = list(csv.DictReader((folder / "progress.csv").read_text().splitlines()))
         x, y = ("real_steps", "sampled_return") if config["mode"] == "online" else ("updates", "real_return")
-        if not rows:
-            raise ValueError("progress.csv has no rows yet")
         place = folder.resolve().parent
         label = f"{config['env']}, {config['mode']}, {place.name}"
-        columns = (np.array([float(row.get(k) or "nan") for row in rows]) for k in (x, y))
-        return (label, x, os.path.relpath(place), json.dumps(experiment(config))), *columns
+        key, seed = (label, x, os.path.relpath(place), json.dumps(experiment(config))), config["seed"]
+        if not (rows := read_rows(folder / "progress.csv") if (folder / "progress.csv").exists() else []):
+            raise UsageError(f"{folder}: it has no iteration yet")
+        curve = ([float(row[x]), float(row.get(y) or "nan")] for row in rows)
+        return key, seed, *np.array(list(curve)).T
     except OSError as e:
         raise UsageError(f"{folder}: not the directory of a run ({e.filename}: {e.strerror})") from e
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error) as e:
         raise UsageError(f"{folder}: not the directory of a run ({type(e).__name__}: {e})") from e
 
 
@@ -1101,7 +1149,7 @@ def plot_run(path, cfg, history):
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=9)  # below: bands are everywhere
     for i, model in enumerate(history["models"]):
         curve, color = np.array(model["model_curve"]), f"C{i}" if cfg.mode == "recursive" else None
-        lines = models.plot(range(1, len(curve) + 1), curve, lw=1.2, color=color)
+        lines = models.plot(range(1, len(curve) + 1), curve, lw=1.2, color=color, marker="o" if len(curve) == 1 else "")
         lines[0].set_label(f"deployment {i + 1}")
     if cfg.mode == "recursive":
         models.legend(frameon=False, fontsize=8, ncols=2)

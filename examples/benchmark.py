@@ -847,6 +847,7 @@ def prepared(opts):
 
 def main(argv=None):
     """Run the command line.  -> exit status: 0; 1 if run.py failed; 2 for a line that cannot be used; 130 Ctrl-C"""
+    run.plain_streams()
     try:
         opts = prepared(parser().parse_args(argv))
         result, records = benchmark(opts)

@@ -223,7 +223,7 @@ def compare(left, peers):
             execute(folder, asked, cfg, peers)
         except Exception as e:  # whatever went wrong with one run, the others can do without it
             folder.mkdir(parents=True, exist_ok=True)
-            log.write_text(traceback.format_exc())
+            log.write_bytes(traceback.format_exc().encode(errors="replace"))
             failed.append(folder)
             tqdm.write(f"failed: {folder} ({' '.join(str(e).split()) or type(e).__name__}), see {log}", file=sys.stderr)
     return failed

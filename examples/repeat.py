@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
 import report as tables
 import sweep
-from tqdm import tqdm
 
 import run
 
@@ -25,7 +27,7 @@ FREE = "wall_seconds", "commit", "versions", "method"  # may differ: the last is
 def read_rows(path):
     """The rows of a CSV of report.py.  -> [{column: text}]; or run.UsageError"""
     try:
-        with open(path, newline="") as f:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as f:
             rows = list(csv.DictReader(f))
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise run.UsageError(f"{path}: cannot be read ({e})") from e

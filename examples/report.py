@@ -1,11 +1,11 @@
 """Tables and figures of finished runs: `python examples/report.py RUN [RUN ...] > report.md`
 
 RUN is a run directory (config.json and progress.csv of it are enough), one of compare_d3rlpy.py, or a folder of many.
-Runs that differ in nothing but the seed make one table, with a row per seed.  Offline: dataset, clone, last policy,
-imagined return, and, apart, the best policy on the way (chosen by evaluation: not a result); recursive: the last policy
-of each deployment (mean ± std over the real episodes at its end); online: the last row.  Below it the interquartile
-mean over the seeds with a 95 % bootstrap interval (percentiles of 10,000 resamples of the seeds), as in Agarwal et al.,
-arXiv:2108.13264.
+What is not finished is left out, with a note.  Runs that differ in nothing but the seed make one table, with a row per
+seed.  Offline: dataset, clone, last policy, imagined return, and, apart, the best policy on the way (chosen by
+evaluation: not a result); recursive: the last policy of each deployment (mean ± std over the real episodes at its end);
+online: the last row.  Below it the interquartile mean over the seeds with a 95 % bootstrap interval (percentiles of
+10,000 resamples of the seeds), as in Agarwal et al., arXiv:2108.13264.
 
 A last table sets the methods side by side, a row per environment and dataset (each number of transitions has its own
 table where an environment has several); its bottom row is the interquartile mean over environments and seeds of
@@ -132,25 +132,35 @@ class Peer(Run):
         return {title: pair(row, name) for title, name in names.items()}
 
 
+class Unfinished(run.UsageError):
+    """A run that is not finished: `seed` of `experiment`."""
+
+    def __init__(self, text, experiment, seed):
+        super().__init__(text)
+        self.experiment, self.seed = experiment, seed
+
+
 def read(folder):
-    """The finished run in a directory.  -> Run; or run.UsageError"""
+    """The finished run in a directory.  -> Run; or Unfinished, or another run.UsageError"""
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
-        peer = "method" in config
-        with open(folder / ("result.csv" if peer else "progress.csv"), newline="") as f:
-            rows = [{k: v if k in Peer.TEXTS else float(v) for k, v in row.items() if v} for row in csv.DictReader(f)]
+        peer, about = "method" in config, folder / "run.json"
+        path = folder / ("result.csv" if peer else "progress.csv")
+        rows = run.read_rows(path) if path.exists() else []
+        rows = [{k: v if k in Peer.TEXTS else float(v) for k, v in row.items() if v} for row in rows]
         if peer:
-            about = config | {"commit": rows[0].get("commit"), "data": {"sha256": rows[0]["sha256"]}}
+            about = config | ({"commit": rows[0].get("commit"), "data": {"sha256": rows[0]["sha256"]}} if rows else {})
             data = "" if config["data"] == "default" else config["file"]
-            return Peer(config | {"mode": "offline", "bc_init": False, "data": data}, rows, about)
+            r = Peer(config | {"mode": "offline", "bc_init": False, "data": data}, rows, about)
+        else:
+            r = Run(config, rows, json.loads(about.read_text()) if about.exists() else {})
         if left := left_of(config, rows):
-            raise ValueError(f"not finished, {left:.0f} to come")
-        about = folder / "run.json"
-        return Run(config, rows, json.loads(about.read_text()) if about.exists() else {})
+            raise Unfinished(f"{folder}: not finished, {left} to come", r.experiment(), config["seed"])
+        return r
     except OSError as e:
         raise run.UsageError(f"{folder}: not the directory of a finished run ({e.filename}: {e.strerror})") from e
-    except (ValueError, KeyError, IndexError) as e:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error) as e:
         raise run.UsageError(f"{folder}: not the directory of a finished run ({type(e).__name__}: {e})") from e
 
 
@@ -162,10 +172,14 @@ def labels(experiments):
 
 
 def left_of(config, rows):
-    """Updates, or steps of mode online, that are still to come."""
+    """What is still to come: updates, steps of mode online, or the first row.  -> text, "" if there is nothing"""
+    if not rows or "method" in config:
+        return "" if rows else "its first row"
     if config["mode"] == "online":
-        return max(0, config["online_steps"] - rows[-1]["real_steps"])
-    return config["iterations"] * config["iteration_updates"] - rows[-1]["updates"]
+        left = config["online_steps"] - rows[-1]["real_steps"]
+    else:
+        left = config["iterations"] * config["iteration_updates"] - rows[-1]["updates"]
+    return f"{left:,.0f}" if left > 0 else ""
 
 
 def unfinished(folder):
@@ -175,13 +189,6 @@ def unfinished(folder):
     except run.UsageError:
         return True
     return False
-
-
-def found(folders):
-    """The run directories that these folders are, or hold."""
-    for folder in map(Path, folders):
-        inside = sorted(path.parent for path in folder.rglob("config.json"))
-        yield from inside or [folder]
 
 
 # --- statistics -----------------------------------------------------------------------------------------------------
@@ -234,14 +241,17 @@ def interval_text(x, digits=0):
     return middle if np.isnan(x[1]) else f"{middle} [{low}, {high}]"
 
 
-def table(runs):
-    """A heading, the command and a Markdown table of the runs of one experiment."""
+def table(runs, unfinished):
+    """A heading, the command and a Markdown table of the runs of one experiment; unfinished: its other seeds."""
     first, names = runs[0], list(runs[0].numbers())
     seeds, recursive = " ".join(str(r.config["seed"]) for r in runs), first.config["mode"] == "recursive"
     transitions = first.rows[-1].get("real_transitions", first.rows[-1].get("real_steps"))
     print(f"### {first.config['env']}, {first.config['mode']}: {first.method()}\n")
     print(f"`{first.command()} --random_seeds {seeds}`\n")
     print(f"{transitions:,.0f} real transitions per seed{', by deployment' if recursive else ''}.\n")
+    if unfinished:
+        seeds = ", ".join(map(str, sorted(unfinished)))
+        print(f"{len(runs)} of {len(runs) + len(unfinished)} seeds: {seeds} not finished.\n")
     print(f"| seed | {' | '.join(names)} | minutes |\n|---|{'---|' * (len(names) + 1)}")
     text = lambda m, s: "unknown" if np.isnan(m) else f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "")
     for r in runs:
@@ -346,7 +356,7 @@ def curve(r):
     else:
         last = {int(row["deployment"]): row for row in r.rows}
         columns = [(i, row["real_transitions"], row["real_return"]) for i, row in last.items()]
-    return np.array(columns, float).T
+    return np.array(columns, float).reshape(-1, 3).T
 
 
 def legend_below(fig, axes, columns):
@@ -369,7 +379,7 @@ def figure(experiments, path):
         for ax, i in zip(column, (0, 1)):
             for c in curves:
                 ax.plot(c[i], c[2], color=colors[name], alpha=0.3, lw=1)
-            marker = "" if runs[0].config["mode"] == "online" else "o"
+            marker = "" if runs[0].config["mode"] == "online" and n > 1 else "o"
             ax.plot(curves[0][i, :n], mean, color=colors[name], marker=marker, label=f"{name} (n = {len(runs)})")
     for name, column in zip(names, axes.T):
         column[0].set(title=name, xscale="log", xlabel="deployments")
@@ -465,15 +475,37 @@ def main(argv=None):
     return run.guarded("report.py", lambda: report(parser.parse_args(argv)))
 
 
+def collected(folders):
+    """The runs in or under these folders, each seed once.  Others are left out, which is said.  Or run.UsageError
+
+    -> [runs of one experiment, in the order of their seeds], {experiment: its seeds that are not finished}
+    """
+    groups, unfinished, notes, first = {}, {}, [], {}
+    for folder in run.found(folders):
+        try:
+            r = read(folder)
+            other = first.setdefault((r.experiment(), r.config["seed"]), folder)
+            if other != folder:
+                raise run.UsageError(f"{folder}: {other} has the same seed and numbers")
+            groups.setdefault(r.experiment(), {})[r.config["seed"]] = r
+        except run.UsageError as e:
+            if not (folder / "config.json").exists():
+                raise
+            notes.append(f"{folder} is left out, {str(e).removeprefix(f'{folder}: ')}")
+            if isinstance(e, Unfinished):
+                unfinished.setdefault(e.experiment, set()).add(e.seed)
+    if not groups:
+        others = f", and {len(notes) - 1} more like it" if notes[1:] else ""
+        raise run.UsageError(f"no run is finished: {notes[0]}{others}")
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    unfinished = {k: seeds - groups.get(k, {}).keys() for k, seeds in unfinished.items()}
+    return [[runs[seed] for seed in sorted(runs)] for runs in groups.values()], unfinished
+
+
 def report(opts):
     """What the command line asks for.  -> exit status 0"""
-    groups = {}
-    for folder in {path.resolve(): path for path in found(opts.runs)}.values():
-        r = read(folder)
-        first, _ = groups.setdefault(r.experiment(), {}).setdefault(r.config["seed"], (folder, r))
-        if folder != first:
-            print(f"note: {folder} is left out, {first} has the same seed and numbers", file=sys.stderr)
-    experiments = [[runs[seed][1] for seed in sorted(runs)] for runs in groups.values()]
+    experiments, unfinished = collected(opts.runs)
     place = {name: i for key in ("env", "noise") for i, name in enumerate(bremen.CHOICES[key])}
     experiments.sort(key=lambda runs: [place.get(runs[0].config[key], 9) for key in ("env", "noise")])
     offline = [runs for runs in experiments if runs[0].config["mode"] == "offline"]
@@ -482,7 +514,7 @@ def report(opts):
         text = "--figure shows recursive and online runs, --beside and --profile offline ones: there are none"
         raise run.UsageError(text)
     for runs in experiments:
-        table(runs)
+        table(runs, unfinished.get(runs[0].experiment()))
     if len(offline) > 1:
         for which, some in by_size(offline).items():
             comparison(outcomes(some), which)

@@ -4,7 +4,12 @@ The idea of MOReL (Kidambi et al., arXiv:2005.05951): what the models do not kno
 need not be kept close to the clone.  Plain NumPy instead of a kernel; all members predict at every step.
 """
 
+import sys
+from pathlib import Path
+
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
 from trial import compare
 
 import bremen

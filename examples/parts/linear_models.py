@@ -6,7 +6,12 @@ linear in what is observed, sine and torque; cosine and sine are not, and that i
 improved in them, the pendulum ends worse than its clone.
 """
 
+import sys
+from pathlib import Path
+
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
 from trial import compare
 
 import bremen

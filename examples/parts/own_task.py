@@ -5,7 +5,12 @@ The data are random actions: the pole falls after some twenty steps, and nothing
 A MuJoCo robot needs no class: Task(..., xml="/path/of/robot.xml", frame_skip=..., dt=...).
 """
 
+import sys
+from pathlib import Path
+
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
 from trial import compare
 
 import envs

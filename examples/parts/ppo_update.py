@@ -4,8 +4,13 @@ Schulman et al., arXiv:1707.06347, Eq. (7): many small steps of Adam on an objec
 the likelihood ratio of an action has changed by more than CLIP.  Autograd differentiates it; sigma stays fixed.
 """
 
+import sys
+from pathlib import Path
+
 import autograd.numpy as anp
 from autograd import grad
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
 from trial import compare
 
 import nets

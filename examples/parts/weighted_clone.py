@@ -4,7 +4,12 @@ Each squared error is weighted by the exponential of its episode's return, as in
 Schaal, ICML 2007).  On mixed data (`eps3`: two rows of ten are of random actions) the clone is the better half.
 """
 
+import sys
+from pathlib import Path
+
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
 from trial import compare
 
 import bremen
