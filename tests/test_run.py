@@ -24,6 +24,7 @@ import sys
 import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -1317,6 +1318,24 @@ def test_what_a_killed_process_left_is_removed(finished, dataset, here, no_pictu
         go(*PENDULUM)
     assert not any(path.exists() for path in (*gone, begun[0])) and all(path.exists() for path in (*kept, begun[1]))
     same_results(finished, here / LOG)
+
+
+def test_where_the_system_has_neither_locks_nor_synced_folders(finished, dataset, here, no_pictures, monkeypatch):
+    """Windows, and a file system that refuses both: the run is the same."""
+
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    folders = lambda path, *args, original=os.open: refuse() if os.path.isdir(path) else original(path, *args)
+    monkeypatch.setattr(os, "open", folders)
+    for name, fcntl in (("windows", None), ("network", SimpleNamespace(flock=refuse, LOCK_EX=2, LOCK_NB=4))):
+        monkeypatch.setattr(envs, "fcntl", fcntl)
+        go(*PENDULUM, "--data", dataset, "--exp_name", name)
+        folder = here / f"log/pendulum/offline/{name}/{name}0"
+        (folder / "policy.npz.1.tmp").write_text("perhaps somebody writes it")
+        go("--resume", folder)
+        same_results(finished, folder)
+        assert (folder / "policy.npz.1.tmp").exists()
 
 
 # --- terminals, pipes, read-only places ------------------------------------------------------------------------------
