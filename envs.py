@@ -757,9 +757,20 @@ def save_dataset(path, batches, meta):
             returns.extend(more)
         numbers = {k: float(getattr(np, k)(returns)) if returns else None for k in ("mean", "std", "min", "max")}
         meta = {**meta, "transitions": n, "episodes": len(returns), **{f"return_{k}": x for k, x in numbers.items()}}
-        maps = (np.memmap(f, x.dtype, "r", shape=(n, *x.shape[1:])) for f, x in zip(files, columns))
+        maps = (Column(f, x.dtype, (n, *x.shape[1:])) for f, x in zip(files, columns))
         write_npz(path, **dict(zip(Batch._fields, maps)), meta=json.dumps(meta))
         return meta
+
+
+class Column(NamedTuple):
+    """An array on the disk, which takes memory only while somebody looks at it."""
+
+    file: object
+    dtype: np.dtype
+    shape: tuple
+
+    def __array__(self, dtype=None, copy=None):
+        return np.memmap(self.file, self.dtype, "r", shape=self.shape)
 
 
 def load_dataset(path, task=None):

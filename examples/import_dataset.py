@@ -287,11 +287,16 @@ def inside(group, name):
     return group[name]
 
 
-def opened(path):
-    """An HDF5 file, of which a chunk that is larger than a part is not unpacked anew for each part.  -> h5py.File"""
+def opened(path, cache=1 << 20):
+    """An HDF5 file of which each array keeps so many bytes unpacked.  -> h5py.File"""
     import h5py
 
-    return h5py.File(path, "r", rdcc_nbytes=room // 2)
+    return h5py.File(path, "r", rdcc_nbytes=cache)
+
+
+def chunk_bytes(x):
+    """What has to be unpacked together of an array in an HDF5 file."""
+    return int(np.prod(x.chunks or (0,), dtype=float)) * x.dtype.itemsize
 
 
 def h5_array(group, name, axes=1):
@@ -314,7 +319,7 @@ def h5_columns(group, names):
     columns = [h5_array(group, name, 1 + name.endswith(("observations", "actions"))) for name in names]
     rows = max(map(len, columns))
     part = min(rows, PART) * sum(width(x) * x.dtype.itemsize for x in columns)
-    chunks = [np.prod(x.chunks or (0,), dtype=float) * x.dtype.itemsize for x in columns]
+    chunks = [chunk_bytes(x) for x in columns]
     need = 3 * part + sum(chunks) + max(chunks) + 20 * rows  # a part and copies, chunks (one is packed, too), flags
     if need > room:
         text = f"{need / 1e6:,.0f} MB of memory, more than the {room / 1e6:,.0f} MB that it may take"
@@ -348,7 +353,11 @@ def open_d4rl(path, task):
     if absent := [name for name in D4RL if name not in file]:
         raise ValueError(f"no {' and no '.join(absent)} in it: D4RL's layout has {', '.join(D4RL)}")
     names = [*D4RL, *(name for name in ("timeouts", "next_observations") if name in file)]
-    columns = dict(zip(names, h5_columns(file, names)))
+    columns = h5_columns(file, names)
+    if (largest := max(map(chunk_bytes, columns))) > 1 << 20:  # else it would be unpacked anew for each part
+        file.close()
+        columns = h5_columns(opened(path, largest), names)
+    columns = dict(zip(names, columns))
     if len({len(x) for x in columns.values()}) > 1:
         raise ValueError("not of one length: " + ", ".join(f"{name} {x.shape}" for name, x in columns.items()))
     obs, act, rew, next_obs = (columns.get(name) for name in (*D4RL[:3], "next_observations"))

@@ -697,13 +697,18 @@ def test_what_is_refused_leaves_no_folder(tmp_path):
 
 
 def test_a_large_chunk_is_kept_unpacked(tmp_path, monkeypatch):
-    """All rows in one chunk of 18 MB: HDF5's own cache holds 1 or 8, and each part would unpack the chunk anew."""
-    monkeypatch.setattr(import_dataset, "room", 60_000_000)
-    obs = np.zeros((200_000, 11))
-    with h5py.File(tmp_path / "d", "w") as file:
+    """All rows in one chunk of 9 MB: HDF5's own cache may hold 1, and each part would unpack the chunk anew."""
+    batch = envs.join([hoppers(1000)] * 100)
+    path, caches, opened = tmp_path / "d", [], import_dataset.opened
+    monkeypatch.setattr(import_dataset, "opened", lambda path, *cache: (caches.extend(cache), opened(path, *cache))[1])
+    imported("d4rl", write_d4rl_batch(path, batch), HOPPER, tmp_path / "small.npz")
+    assert caches == []
+    obs = batch.obs.astype(np.float64)
+    with h5py.File(path, "r+") as file:
+        del file["observations"]
         file.create_dataset("observations", data=obs, chunks=obs.shape, compression="gzip")
-    with import_dataset.opened(tmp_path / "d") as file:
-        assert file.id.get_access_plist().get_cache()[2] == 30_000_000 > obs.nbytes
+    ours, _, _ = imported("d4rl", path, HOPPER, tmp_path / "o.npz")
+    assert caches == [obs.nbytes] and len(ours.rew) == 100_000
 
 
 def test_observations_in_a_group_are_named(tmp_path):
