@@ -104,7 +104,7 @@ def parser():
     files.add_argument("--log_dir", help="where runs are kept (log)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
     files.add_argument(
-        "--resume", "--restore_path", metavar="DIR", help="go on with a run (its data moved: and --data)"
+        "--resume", "--restore_path", metavar="DIR", help="go on with a run; and --data FILE if its data moved"
     )
     files.add_argument(
         "--models", metavar="DIR", help="offline: take the models of a run in or under DIR that were fitted alike"
