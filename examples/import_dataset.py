@@ -16,6 +16,7 @@ damaged or hostile file does to the library that reads it, this program says so 
 
 import argparse
 import contextlib
+import errno
 import glob
 import multiprocessing
 import os
@@ -571,6 +572,8 @@ def convert(kind, path, task, out, say=print, called=""):
         raise envs.DataError(f"{kind} needs the extra: pip install -e '.[import]' ({e})") from e
     except Exception as e:  # damaged files fail in as many ways as there are bytes
         why = " ".join(str(e).split()) or type(e).__name__
+        if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise envs.DataError(f"{out}: cannot be written ({e.strerror}); --out names another place") from e
         if isinstance(e, MemoryError) or "alloc" in why:
             why = f"more memory than the {room / 1e6:,.0f} MB that reading may take, allow more with --memory; {why}"
         raise envs.DataError(f"{path}: cannot be read as {kind} ({why})") from e

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import faulthandler
 import io
 import json
@@ -694,6 +695,17 @@ def test_what_is_refused_leaves_no_folder(tmp_path):
     with pytest.raises(envs.DataError):
         imported("d4rl", path, HOPPER, tmp_path / "new" / "deep" / "o.npz")
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def test_a_full_disk_is_not_the_files_fault(tmp_path, monkeypatch):
+    def full(path, batches, meta):
+        next(iter(batches))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = write_d4rl_batch(tmp_path / "d", hoppers(50))
+    monkeypatch.setattr(envs, "save_dataset", full)
+    with pytest.raises(envs.DataError, match="o.npz: cannot be written .No space left on device.; --out names"):
+        imported("d4rl", path, HOPPER, tmp_path / "o.npz")
 
 
 def test_a_large_chunk_is_kept_unpacked(tmp_path, monkeypatch):
