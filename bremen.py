@@ -25,6 +25,11 @@ import envs
 import nets
 import trpo
 
+for _module, _name in (envs, "TaskVectorEnv"), (trpo, "fisher_vector"):  # nets: see trpo.py
+    if not hasattr(_module, _name):  # a folder or file of this name that came first
+        _found = _module.__file__ or list(_module.__path__)[0]
+        raise ImportError(f"bremen.py needs its own {_module.__name__}.py, but Python finds {_found}: rename that one")
+
 
 @dataclass(frozen=True)
 class Config:

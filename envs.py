@@ -6,10 +6,15 @@ simulator here and the imagined world in bremen.py.  What "the original" does di
 Letters in shapes: B batch, N samples, T time, E episodes, S/A observation/action dimension; `...` any leading shape.
 """
 
+import glob
 import hashlib
+import importlib
 import json
+import operator
 import os
+import shutil
 import tempfile
+import time
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -20,7 +25,13 @@ from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 class Batch(NamedTuple):
@@ -112,7 +123,18 @@ class Task:
 
     def clip(self, act):
         """The action as applied, float32; data hold this one (the original's: as sampled).  (..., A) -> (..., A)"""
-        return np.clip(np.asarray(act, np.float32), -self.act_limit, self.act_limit)
+        return np.clip(np.asarray(act), -self.act_limit, self.act_limit).astype(np.float32, copy=False)
+
+    def applied(self, act, *lead):
+        """What robots do with actions (*lead, A): clip them, infinite ones too.  -> (*lead, A) float32
+
+        Another shape raises ValueError, NaN FloatingPointError, before anything has moved (MuJoCo takes NaN for 0).
+        """
+        if np.shape(act) != (*lead, self.act_dim):
+            raise ValueError(f"{self.name}: actions must have shape {(*lead, self.act_dim)}, not {np.shape(act)}")
+        if np.isnan(act := self.clip(act)).any():
+            raise FloatingPointError(f"{self.name}: an action is not a number (NaN)")
+        return act
 
     def random_action(self, obs, rng):
         """Uniform random actions.  obs (B, S) -> (B, A)"""
@@ -122,6 +144,9 @@ class Task:
         """The physics of this task for many robots at once, on so many threads.  -> MujocoSim or the like"""
         return self.physics(self) if self.xml is None else MujocoSim(self, threads)
 
+    def __deepcopy__(self, memo):
+        return self  # nothing in it changes
+
 
 def _box(obs_dim, bounds=()):
     """Healthy box from (first, last + 1, low, high) rows; all else is unbounded.  -> low, high (S,) float32"""
@@ -129,6 +154,10 @@ def _box(obs_dim, bounds=()):
     for first, last, lo, hi in bounds:
         low[first:last], high[first:last] = lo, hi
     return low, high
+
+
+def _pendulum(task):
+    return PendulumSim(task)  # which stands below; a lambda could not be pickled
 
 
 _HOPPER = _box(11, [(0, 1, 0.7, np.inf), (1, 2, -0.2, 0.2), (2, 11, -100, 100)])
@@ -147,7 +176,7 @@ TASKS = {
         Task("hopper", "bremen/Hopper-v0", 11, 3, upright_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),
         Task("walker2d", "bremen/Walker2d-v0", 17, 6, upright_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
         Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), act_limit=2.0, max_steps=200,
-             physics=lambda task: PendulumSim(task), shown=_SWINGS),
+             physics=_pendulum, shown=_SWINGS),
     )
 }  # fmt: skip
 
@@ -160,7 +189,6 @@ class MujocoSim:
 
     def __init__(self, task, threads=1):
         import mujoco
-        import mujoco.rollout
 
         self.task = task
         assets = Path(gym.__file__).parent / "envs" / "mujoco" / "assets"
@@ -168,8 +196,7 @@ class MujocoSim:
             warnings.simplefilter("ignore")
             self.model = mujoco.MjSpec.from_file(str(assets / task.xml)).compile()
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # a state that blew up stays visible
-        self.datas = [mujoco.MjData(self.model) for _ in range(max(1, threads))]
-        self.pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
+        self.datas, self.pool = [mujoco.MjData(self.model) for _ in range(max(1, threads))], None
 
     def initial(self, rng):
         """A random initial state, drawn from `rng` (a numpy Generator).  -> (n,)"""
@@ -180,6 +207,10 @@ class MujocoSim:
 
     def advance(self, state, act):
         """The states after holding act (B, A), clipped, for `frame_skip` simulator steps.  state (B, n) -> (B, n)"""
+        if self.pool is None:
+            import mujoco.rollout
+
+            self.pool = mujoco.rollout.Rollout(nthread=len(self.datas) if len(self.datas) > 1 else 0)
         full = np.pad(state, ((0, 0), (1, 0)))  # MuJoCo's full physics state begins with the time
         control = np.repeat(np.asarray(act, np.float64)[:, None], self.task.frame_skip, axis=1)
         warmstart = np.zeros((len(state), self.model.nv))  # no hidden memory from one step to the next
@@ -190,6 +221,9 @@ class MujocoSim:
         """Observations: all of [qpos, qvel] but the position in the plane.  (B, n) -> (B, S) float32"""
         with np.errstate(over="ignore"):  # a state that blew up becomes infinite, and unhealthy
             return state[:, self.task.hidden :].astype(np.float32)
+
+    def __getstate__(self):
+        return {**vars(self), "pool": None}  # threads cannot be copied: a copy starts its own
 
 
 class PendulumSim:
@@ -227,11 +261,19 @@ def _spaces(task):
     return gym.spaces.Box(-high, high, dtype=np.float32), action
 
 
+def _after_reset(x):
+    """x, which is None before the first reset.  -> x"""
+    if x is None:
+        raise gym.error.ResetNeeded("call reset() before step() and render()")
+    return x
+
+
 class TaskEnv(gym.Env):
     """One robot behind Gymnasium's interface; MuJoCo is stepped directly, one mj_step after another.
 
-    The time limit is added by `gymnasium.make` (TimeLimit).  Render modes: "rgb_array" and "human" (which needs pygame
-    for the pendulum); width and height are in pixels.
+    The time limit is added by `gymnasium.make` (TimeLimit).  Actions: `Task.applied`.  Render modes: "rgb_array" and
+    "human" (which needs pygame for the pendulum); width and height are in pixels.  A copy, by copy.deepcopy or pickle,
+    goes on as the original would, with a renderer of its own.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
@@ -243,7 +285,8 @@ class TaskEnv(gym.Env):
         self.metadata = {**self.metadata, "render_fps": round(1 / self.task.dt)}
         self.observation_space, self.action_space = _spaces(self.task)
         self.render_mode, self.size, self.renderer = render_mode, (width, height), None
-        self.sim = self.task.sim()
+        self.sim, self.state = self.task.sim(), None
+        self._np_random, self._np_random_seed = np_random()  # now, so that copies have it, too
 
     def reset(self, *, seed=None, options=None):
         """A new episode.  -> obs (S,), {}"""
@@ -256,8 +299,8 @@ class TaskEnv(gym.Env):
 
     def step(self, action):
         """Apply the clipped action (A,).  -> obs (S,), reward, terminated, truncated (always False), {}"""
-        act = self.task.clip(action)
-        self.state = self._advance(self.state, act)
+        act = self.task.applied(action)
+        self.state = self._advance(_after_reset(self.state), act)
         obs = self.sim.observe(self.state[None])[0]
         rew = float(self.task.reward(self.obs, act, obs))
         self.obs = obs
@@ -278,24 +321,30 @@ class TaskEnv(gym.Env):
         return np.concatenate([data.qpos, data.qvel])
 
     def render(self):
-        """Draw the current state.  -> RGB array (height, width, 3), or None: shown in a window (`human`)"""
+        """Draw the current state.  -> RGB array (height, width, 3); None without a render mode, or in a window"""
+        if self.render_mode is None:
+            return None
+        state, sim = _after_reset(self.state), self.sim
         if self.task.xml is None and self.render_mode == "rgb_array":
-            return draw_pendulum(self.state[0], *self.size)
+            return draw_pendulum(state[0], *self.size)
         if self.renderer is None:
             self.renderer = self._make_renderer()
         if self.task.xml is None:
-            self.renderer.state, self.renderer.last_u = self.state, None
+            self.renderer.state, self.renderer.last_u = state, None
             return self.renderer.render()
         import mujoco
 
-        data = self.sim.datas[0]
-        data.qpos[:], data.qvel[:] = self.state[: self.sim.model.nq], self.state[self.sim.model.nq :]
-        mujoco.mj_forward(self.sim.model, data)
+        data = sim.datas[0]
+        data.qpos[:], data.qvel[:] = state[: sim.model.nq], state[sim.model.nq :]
+        mujoco.mj_forward(sim.model, data)
+        if self.renderer.viewer is not None:
+            self.renderer.viewer.make_context_current()  # that of another environment may be
         return self.renderer.render(self.render_mode)
 
     def _make_renderer(self):
         if self.task.xml is None:
             return gym.make("Pendulum-v1", render_mode=self.render_mode).unwrapped
+        _choose_gl(self.render_mode)
         from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 
         width, height = self.size
@@ -308,10 +357,53 @@ class TaskEnv(gym.Env):
         return MujocoRenderer(self.sim.model, self.sim.datas[0], width=width, height=height, camera_name="track")
 
     def close(self):
-        """Free the window or the drawing context."""
-        if self.renderer is not None:
-            self.renderer.close()
-            self.renderer = None
+        """Free the window or the drawing context, and nothing of another environment's."""
+        renderer, self.renderer = self.renderer, None
+        viewer = getattr(renderer, "viewer", None)
+        if viewer is not None:  # not its own close(), which would close all windows of this process
+            viewer.make_context_current()
+            viewer.con.free()
+            viewer.free()
+        elif renderer is not None:
+            renderer.close()
+
+    def __del__(self):
+        with suppress(Exception):  # at the end of the program half of it may be gone
+            self.close()
+
+    def __getstate__(self):
+        return {**vars(self), "renderer": None}
+
+
+def _choose_gl(render_mode):
+    """Let MuJoCo draw by a screen if one answers, else by EGL, unless MUJOCO_GL says what it shall be.
+
+    Gymnasium reads MUJOCO_GL whenever a renderer opens, and without it takes a screen for granted: it is set here.
+    RuntimeError, in one line, where nothing can draw.
+    """
+    wish, why = "glfw" if render_mode == "human" else os.environ.get("MUJOCO_GL"), []
+    for backend in [wish] if wish else ["glfw", "egl"]:
+        try:
+            _try_gl(backend)
+        except Exception as e:  # they fail in as many ways as there are drivers
+            why.append(f"{backend}: {(str(e) or type(e).__name__).splitlines()[0]}")
+        else:
+            os.environ["MUJOCO_GL"] = os.environ.get("MUJOCO_GL") or backend
+            return
+    others = "" if render_mode == "human" else ", or EGL (libegl1 on Debian and Ubuntu), or another MUJOCO_GL"
+    raise RuntimeError(f"MuJoCo cannot draw ({'; '.join(why)}): render mode {render_mode} needs a screen{others}")
+
+
+def _try_gl(backend):
+    """Open and close a drawing context of mujoco.glfw, mujoco.egl or mujoco.osmesa; any exception if it fails."""
+    with warnings.catch_warnings():  # without a screen GLFW warns, and goes on
+        warnings.simplefilter("ignore")
+        module = importlib.import_module(f"mujoco.{backend}")
+        context = module.GLContext(64, 64)
+        context.make_current()
+        if backend == "glfw" and not module.glfw.get_current_context():
+            raise RuntimeError("no window opens")
+        context.free()
 
 
 def draw_pendulum(angle, width, height):
@@ -334,53 +426,78 @@ class TaskVectorEnv(VectorEnv):
 
     Robot i is seeded with seed + i, as Gymnasium's SyncVectorEnv does.  When an episode ends, `obs` is already the
     new episode's first observation and infos["final_obs"] (B, S) holds the last one where infos["_final_obs"] (B,);
-    infos["episode_returns"] are the returns of the episodes that ended.
+    infos["episode_returns"] (B,) are the returns of the episodes that ended, where infos["_episode_returns"] (B,).
+    max_episode_steps: None is the task's own limit, -1 none.  Actions and copies: as those of TaskEnv.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    autoreset_mode = AutoresetMode.SAME_STEP
+    metadata = {"autoreset_mode": autoreset_mode, "render_modes": []}
 
     def __init__(self, task, num_envs=1, threads=1, max_episode_steps=None, render_mode=None):
         if render_mode is not None:
             raise ValueError("many robots at once are not drawn: render_mode must be None")
         self.task = TASKS[task] if isinstance(task, str) else task
-        self.num_envs, self.render_mode = num_envs, None
-        self.max_steps = max_episode_steps or self.task.max_steps
+        limit = self.task.max_steps if max_episode_steps is None else operator.index(max_episode_steps)
+        if (limit < 1 and limit != -1) or num_envs < 1:
+            raise ValueError(f"num_envs={num_envs}, max_episode_steps={limit}: at least 1; -1 steps for no limit")
+        self.num_envs, self.max_steps = num_envs, np.inf if limit == -1 else limit
         self.single_observation_space, self.single_action_space = _spaces(self.task)
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
-        self.sim = self.task.sim(threads)
-        self.rngs = [np.random.default_rng() for _ in range(num_envs)]
+        self.sim, self.obs = self.task.sim(threads), None
+        self._np_random, self._np_random_seed = zip(*(np_random() for _ in range(num_envs)))  # one per robot
+        self.state = np.stack([self.sim.initial(np.random.default_rng(0))] * num_envs)
+        self.elapsed, self.returns = np.zeros(num_envs, int), np.zeros(num_envs)
 
     def reset(self, *, seed=None, options=None):
-        """New episodes everywhere; seed: None, an integer or one per robot.  -> obs (B, S), {}"""
-        if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if np.isscalar(seed) else seed
-            self.rngs = [gym.utils.seeding.np_random(s)[0] for s in seeds]
-        self.state = np.stack([self.sim.initial(rng) for rng in self.rngs])
-        self.elapsed, self.returns = np.zeros(self.num_envs, int), np.zeros(self.num_envs)
-        self.obs = self.sim.observe(self.state)
+        """New episodes, everywhere or where options["reset_mask"] (B,) is True.  -> obs (B, S), {}
+
+        seed: an integer or one per robot; None leaves generators where they are.
+        """
+        B = self.num_envs
+        mask = (options or {}).get("reset_mask", np.ones(B, bool))
+        if not (isinstance(mask, np.ndarray) and mask.shape == (B,) and mask.dtype == bool and mask.any()):
+            raise ValueError(f"reset_mask must be a bool array of shape ({B},) with a True in it, not {mask!r}")
+        if not mask.all():
+            _after_reset(self.obs)
+        if np.ndim(seed) == 0:
+            seed = [None if seed is None else operator.index(seed) + i for i in range(B)]
+        if len(seed) != B:
+            raise ValueError(f"{len(seed)} seeds for {B} robots")
+        pairs = list(zip(self.np_random, self.np_random_seed))
+        for i in np.flatnonzero(mask):
+            pairs[i] = pairs[i] if seed[i] is None else np_random(operator.index(seed[i]))
+        self._np_random, self._np_random_seed = zip(*pairs)
+        self._begin(mask, self.obs)
         return self.obs.copy(), {}
+
+    def _begin(self, which, obs):
+        """New episodes where `which` (B,); the others go on from obs (B, S)."""
+        for i in np.flatnonzero(which):
+            self.state[i] = self.sim.initial(self.np_random[i])
+        self.elapsed[which], self.returns[which] = 0, 0.0
+        first = self.sim.observe(self.state)
+        self.obs = first if which.all() else np.where(which[:, None], first, obs)
 
     def step(self, actions):
         """Apply clipped actions (B, A).  -> obs (B, S), rew (B,), terminated (B,), truncated (B,), infos"""
-        act = self.task.clip(actions)
+        act, obs = self.task.applied(actions, self.num_envs), _after_reset(self.obs)
         self.state = self.sim.advance(self.state, act)
         next_obs = self.sim.observe(self.state)
-        rew = self.task.reward(self.obs, act, next_obs).astype(np.float64)
+        rew = self.task.reward(obs, act, next_obs).astype(np.float64)
         self.elapsed += 1
         self.returns += rew
         terminated, truncated = ~self.task.healthy(next_obs), self.elapsed >= self.max_steps
         self.obs, infos = next_obs, {}
         done = terminated | truncated
         if done.any():
-            infos = {"final_obs": next_obs, "_final_obs": done, "episode_returns": self.returns[done]}
-            for i in np.flatnonzero(done):
-                self.state[i] = self.sim.initial(self.rngs[i])
-            self.elapsed[done], self.returns[done] = 0, 0.0
-            self.obs = np.where(done[:, None], self.sim.observe(self.state), next_obs)
+            returns = np.where(done, self.returns, 0.0)
+            infos = {"final_obs": next_obs, "_final_obs": done, "episode_returns": returns, "_episode_returns": done}
+            self._begin(done, next_obs)
         return self.obs.copy(), rew, terminated, truncated, infos
 
 
+# Where this module is not imported yet, in a new process for example: gymnasium.make("envs:bremen/Hopper-v0").
 for _task in TASKS.values():
     gym.register(
         _task.env_id,
@@ -446,7 +563,7 @@ def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows
     while placed.sum() < n:
         action = np.empty((num_envs, task.act_dim), np.float32)
         for k, (_, act) in enumerate(acts):
-            action[way == k] = task.clip(act(obs[way == k], rng))
+            action[way == k] = task.applied(act(obs[way == k], rng), np.count_nonzero(way == k))
         new_obs, rew, terminated, truncated, infos = env.step(action)
         next_obs = infos.get("final_obs", new_obs)
         columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
@@ -488,7 +605,7 @@ def evaluate(task, act, episodes, rng, threads=1):
     returns, lengths = np.zeros(episodes), np.zeros(episodes, int)
     alive, obs = np.arange(episodes), sim.observe(state)
     for _ in range(task.max_steps):
-        action = task.clip(act(obs, rng))
+        action = task.applied(act(obs, rng), len(obs))
         state = sim.advance(state, action)
         next_obs = sim.observe(state)
         returns[alive] += task.reward(obs, action, next_obs)
@@ -500,23 +617,82 @@ def evaluate(task, act, episodes, rng, threads=1):
     return returns, lengths
 
 
+# --- files: whole or not at all, through full disks, signals and power cuts -----------------------------------------
+
+
+def write_whole(path, write):
+    """Write a file whole or not at all: write(f) into a temporary file, which then takes its name."""
+    path = Path(path)
+    remove_abandoned(path.parent, path.name)
+    temporary = temporary_name(path)
+    try:
+        with open(temporary, "wb") as f:
+            lock(f)
+            write(f)
+            f.flush()
+            os.fsync(f.fileno())  # what is in it must be on the disk before its name is
+        os.replace(temporary, path)
+        sync(path.parent)
+    except OSError as e:  # which names the temporary file, or none
+        raise OSError(e.errno, e.strerror or str(e), str(path)) from e
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def temporary_name(path):
+    """A name for `path` until all is in it, which no other process takes, on this machine or another.  -> Path"""
+    return path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+
+
+def remove_abandoned(folder, name):
+    """Remove what killed processes left in `folder` of what they wrote as `name`: files, and directories of runs, that
+    nobody has locked, and that nobody may be about to lock."""
+    for left in folder.glob(f"{glob.escape(name)}.[0-9]*.tmp"):
+        with suppress(OSError), open(left / "config.json" if left.is_dir() else left, "r+b") as f:
+            old = time.time() - left.stat().st_mtime > 10  # seconds; the lock comes with the first byte of a file
+            if (old or left.is_file() and f.read(1)) and lock(f):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def lock(file):
+    """Lock an open file until it is closed or its process dies, however it dies.
+
+    -> True, or False where the system has no locks; BlockingIOError where another process has locked it
+    """
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # a file system without locks
+        return False
+    return fcntl is not None
+
+
+def sync(folder):
+    """Put the names in a folder on the disk, where the system can (Windows cannot)."""
+    with suppress(OSError):
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def make_folder(path):
+    """A folder with all those above it, their names on the disk."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
 # --- dataset files --------------------------------------------------------------------------------------------------
 
 
 class DataError(ValueError):
     """A file that cannot be used; the message says in one line what is wrong with it."""
-
-
-def write_whole(path, write):
-    """Write a file whole or not at all: write(f) into a temporary file, then rename it."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two runs may want the same file
-    try:
-        with open(temporary, "wb") as f:
-            write(f)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_npz(path, **arrays):
@@ -581,9 +757,20 @@ def save_dataset(path, batches, meta):
             returns.extend(more)
         numbers = {k: float(getattr(np, k)(returns)) if returns else None for k in ("mean", "std", "min", "max")}
         meta = {**meta, "transitions": n, "episodes": len(returns), **{f"return_{k}": x for k, x in numbers.items()}}
-        maps = (np.memmap(f, x.dtype, "r", shape=(n, *x.shape[1:])) for f, x in zip(files, columns))
+        maps = (Column(f, x.dtype, (n, *x.shape[1:])) for f, x in zip(files, columns))
         write_npz(path, **dict(zip(Batch._fields, maps)), meta=json.dumps(meta))
         return meta
+
+
+class Column(NamedTuple):
+    """An array on the disk, which takes memory only while somebody looks at it."""
+
+    file: object
+    dtype: np.dtype
+    shape: tuple
+
+    def __array__(self, dtype=None, copy=None):
+        return np.memmap(self.file, self.dtype, "r", shape=self.shape)
 
 
 def load_dataset(path, task=None):
@@ -612,7 +799,7 @@ def load_dataset(path, task=None):
             with np.errstate(over="ignore"):
                 arrays[name] = np.ascontiguousarray(x, np.float32)
             if not np.isfinite(arrays[name]).all():
-                raise DataError(f"{path}: {name} holds NaN or infinity")
+                raise DataError(f"{path}: {name} holds NaN or infinity (as float32)")
     return Batch(*(arrays[name] for name in Batch._fields)), meta
 
 
@@ -622,3 +809,46 @@ def read_meta(path, arrays):
         if isinstance(meta := json.loads(str(arrays["meta"])), dict):
             return meta
     raise DataError(f"{path}: its meta is not JSON, or not a JSON object")
+
+
+def goes_on(next_obs, obs):
+    """Where what came next is the observation of the row behind, but for rounding.  (N, S), (N, S) -> (N,) bool"""
+    same = np.all(next_obs == obs, axis=1)
+    other = np.flatnonzero(~same)
+    a, b = np.float64(next_obs[other]), np.float64(obs[other])
+    with np.errstate(invalid="ignore"):  # infinity goes on to nothing
+        same[other] = np.all(np.abs(a - b) <= 1e-5 * (1 + np.abs(b)), axis=1)
+    return same
+
+
+def with_ends(batch, task):
+    """A Batch in which an episode is truncated, too, where no flag says so but the next row does not go on.
+
+    -> Batch; what is unlike this project's own data in it: list of texts
+    """
+    notes, ended = [], batch.terminated | batch.truncated
+    silent = np.append(~goes_on(batch.next_obs[:-1], batch.obs[1:]) & ~ended[:-1], False)
+    if broken := np.count_nonzero(silent):
+        text = "do not go on in the next one although no flag says so: returns and lengths are of the pieces between"
+        notes.append(f"{broken:,} of {len(ended):,} rows {text}")
+    batch = batch._replace(truncated=batch.truncated | silent)
+    starts = np.append(np.flatnonzero(batch.episode_starts()), len(ended))
+    if (longest := np.diff(starts).max()) > task.max_steps:
+        notes.append(f"an episode of {longest:,} steps: here they end after {task.max_steps:,}, and return less")
+    return batch, notes + notes_on_ends(other_ends(batch, task), len(ended))
+
+
+def other_ends(batch, task):
+    """Rows that end an episode, or do not, against the rule of the task, and those in which a robot that has fallen
+    goes on.  -> (2,) numbers"""
+    fallen = ~task.healthy(batch.next_obs)
+    return np.array([np.count_nonzero(fallen != batch.terminated), np.count_nonzero(fallen & ~batch.terminated)])
+
+
+def notes_on_ends(counts, rows):
+    """What `other_ends` of so many rows means for a run.  -> list of texts"""
+    note = f"episodes end by another rule than this project's in {counts[0]:,} of {rows:,} rows"
+    if counts[1]:
+        note += f"; {counts[1]:,} go on where the robot has fallen: imagined paths from there have one or two steps"
+        note += " (--start initial takes none of them)"
+    return [note] if counts[0] else []

@@ -8,6 +8,7 @@ Letters in shapes: B batch, N samples, P parameters, S/A observation/action dime
 Functions follow the dtype of their parameters: float32 in training, float64 in the tests against autograd.
 """
 
+import logging
 import math
 import os
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -20,6 +21,20 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  (Numba's np.dot runs on SciPy's BLAS: load it before limiting it)
 from autograd import grad
 from threadpoolctl import threadpool_limits
+
+
+def _can_cache():
+    """Whether Numba finds a folder in which it can keep compiled kernels: its own choice, or NUMBA_CACHE_DIR's."""
+    try:
+        numba.njit(cache=True)(_can_cache)
+    except (RuntimeError, ValueError):  # all that it tries is read-only, or has letters that it cannot take
+        text = "no folder can keep compiled kernels, so each start compiles them anew (NUMBA_CACHE_DIR names one)"
+        logging.getLogger("bremen").warning(text)
+        return False
+    return True
+
+
+CACHE = _can_cache()  # none in a temporary folder: its files are pickles, and anybody might have put some there
 
 # --- networks: flat vector <-> layers -------------------------------------------------------------------------------
 
@@ -81,7 +96,7 @@ def mlp_tape(theta, x, sizes, limit=None):
     return tape if limit is None else tape[:-1] + [limit * np.tanh(tape[-1])]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=CACHE, error_model="numpy")
 def _add_bias(h, b, relu):
     """h + b, or max(h + b, 0), in place and in one pass over memory; NumPy's two take seven times as long."""
     for r in range(h.shape[0]):
@@ -92,7 +107,7 @@ def _add_bias(h, b, relu):
     return h
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=CACHE, error_model="numpy")
 def _relu_gate(g, h):
     """g where h > 0, else 0, in place: the derivative of the ReLU that made h."""
     for r in range(g.shape[0]):
@@ -187,7 +202,7 @@ def adam(theta, g, state, lr):
     return state._replace(t=state.t + 1)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=CACHE, error_model="numpy")
 def _adam_step(theta, g, m, v, t, lr, b1=0.9, b2=0.999, eps=1e-8):
     # the bias corrections are in rate and eps, as the paper proposes behind its Algorithm 1: one pass
     f = theta.dtype.type  # float32 stays float32: a bare 0.9 is a float64 in here
@@ -223,7 +238,7 @@ def adam_epoch(theta, state, x, y, order, batch, lr, sizes, limit=None, gradient
     return state._replace(t=t)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=CACHE, error_model="numpy")
 def _forward(theta, sizes, x):
     # mlp_tape with linear output for the kernels here: a cached kernel and all that it calls must live in one file.
     # Loops rather than array expressions: they compile in a third of the time.  Indices count from 0 within slices,
@@ -237,7 +252,7 @@ def _forward(theta, sizes, x):
     return tape
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=CACHE, error_model="numpy")
 def _adam_epoch(theta, m, v, t, x, y, order, batch, lr, sizes, limit):
     # adam_epoch_plain as loops; theta and its moments m and v change in place.  limit 0: linear output.  -> t
     g, last, one = np.empty_like(theta), len(sizes) - 2, theta.dtype.type(1)
@@ -378,7 +393,7 @@ def rollout_plain(
     return tuple(np.stack(column) for column in zip(*rows))
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=CACHE)
 def rollout(
     theta, policy_sizes, phi, sizes, limit, obs_mean, obs_scale, in_mean, in_scale, d_mean, d_scale,
     lowest, highest, box_low, box_high, pool, noise, member,

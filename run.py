@@ -15,8 +15,13 @@ import json
 import os
 import platform
 import re
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import typing
 import warnings
@@ -24,14 +29,23 @@ from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from threadpoolctl import threadpool_info
-from tqdm import tqdm
+MEND = " (is a package missing or broken?  Mend it with: pip install --force-reinstall -e .)"
+try:
+    import numpy as np
+    from threadpoolctl import threadpool_info
+    from tqdm import tqdm
 
-import bremen
-import envs
-import nets
-import trpo
+    import bremen
+    import envs
+    import nets
+    import trpo
+
+    if not hasattr(bremen, "train_offline"):  # a folder or file of this name that came first
+        found = bremen.__file__ or list(bremen.__path__)[0]
+        raise ImportError(f"run.py needs its own bremen.py, but Python finds {found}: rename that one")
+except (ImportError, AttributeError) as e:  # the second, too, where versions do not fit
+    print("run.py:", " ".join(str(e.__cause__ or e).split()) + MEND * ("rename" not in str(e)), file=sys.stderr)
+    sys.exit(2)
 
 HERE = Path(__file__).resolve().parent
 # Names that the original program gave to what has a clearer name here.
@@ -43,12 +57,16 @@ ORIGINAL_FLAGS = {
     "trpo_batch_size": "imagined_steps",
     "save_variables": "keep_policies",
 }
-FILES = "data", "data_dir", "keep_policies", "tensorboard"  # fields that concern files only
+PLACES = "data", "data_dir"  # fields that say where files are
+FILES = *PLACES, "keep_policies", "tensorboard"  # fields that concern files only
 AS = {  # flags of the original that set a field to one value
     "start": {"use_s_t": "dataset", "use_s_0": "initial"},
     "learn_std": {"const_sampling": False},
     "value": {"param_value": "mlp"},
 }
+
+
+HELD = contextlib.ExitStack()  # the lock of the run directory in which this process works
 
 
 class UsageError(Exception):
@@ -85,7 +103,9 @@ def parser():
     files.add_argument("--sub_exp_name", help="name of the group of runs (the mode)")
     files.add_argument("--log_dir", help="where runs are kept (log)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
-    files.add_argument("--resume", "--restore_path", metavar="DIR", help="go on with an interrupted run, without flags")
+    files.add_argument(
+        "--resume", "--restore_path", metavar="DIR", help="go on with a run; and --data FILE if its data moved"
+    )
     files.add_argument(
         "--models", metavar="DIR", help="offline: take the models of a run in or under DIR that were fitted alike"
     )
@@ -126,22 +146,25 @@ def add_field(numbers, f, text):
 
 
 def read_json(path):
-    """The fields of bremen.Config in the JSON file `path`.  -> {name: value}; or UsageError"""
+    """The JSON object in the file `path`.  -> dict; or UsageError"""
     try:
-        stored = json.loads(Path(path).read_text())
+        stored = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as e:
         raise UsageError(f"{path}: cannot be read as JSON ({e})") from e
     if not isinstance(stored, dict):
         raise UsageError(f"{path}: not a JSON object {{name: value}}")
-    if unknown := stored.keys() - {f.name for f in fields(bremen.Config)}:
-        raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
     return stored
 
 
 def read_config(given, path=None):
-    """Config from preset, then the JSON file `path`, then the flags `given` (a dict).  -> Config; or UsageError"""
+    """Config from preset, then the JSON file `path`, then the flags `given` (a dict).  -> Config; or UsageError
+
+    Here, and nowhere else, the places of files become whole paths: another folder may be the working one next time.
+    """
     names = {f.name for f in fields(bremen.Config)}
     stored = read_json(path) if path else {}
+    if unknown := stored.keys() - names:
+        raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
     if "model_epochs" in given:  # epochs that are asked for are not raised, by a file as little as by a preset
         stored.pop("model_steps", None)
     chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in (stored | given).items() if k in names}
@@ -155,7 +178,8 @@ def read_config(given, path=None):
                 problem = f"--interval {given['interval']}: for --mode recursive, must divide --iterations {iterations}"
                 raise ValueError(f"{problem} (updates per iteration: --iteration_updates)")
             chosen["deployments"] = iterations // given["interval"]
-        return bremen.configured(**chosen)
+        cfg = bremen.configured(**chosen)
+        return replace(cfg, data=cfg.data and os.path.realpath(cfg.data), data_dir=os.path.realpath(cfg.data_dir))
     except ValueError as e:
         raise UsageError(f"{path}: {e}" if path else str(e)) from e
 
@@ -261,10 +285,12 @@ def load_checkpoint(path, cfg):
     """The checkpoint of a run with exactly this Config.  -> bremen.State, history; or envs.DataError"""
     arrays = envs.read_npz(path)
     meta = envs.read_meta(path, arrays)
-    if meta.get("config") != json.loads(json.dumps(asdict(cfg))):
-        raise envs.DataError(f"{path}: not a checkpoint of the run that config.json beside it describes")
     try:
         del arrays["meta"]
+        configs = meta["config"], json.loads(json.dumps(asdict(cfg)))
+        there, here = ({k: v for k, v in config.items() if k not in PLACES} for config in configs)
+        if there != here:
+            raise ValueError("of another run than config.json beside it describes")
         check_arrays(arrays, pack(blank_state(cfg), "state"))
         state, history, rng = unpack(bremen.State, arrays, "state"), meta["history"], bremen.streams(cfg.seed)
         for name, r in rng.items():
@@ -341,27 +367,63 @@ def check_new(folder):
         raise UsageError(f"{folder} exists: {resume}choose another --exp_name")
     ground = next(p for p in folder.parents if p.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
-        raise UsageError(f"cannot write to {folder}: {ground} is not a folder that can be written to")
+        raise UsageError(f"cannot write to {folder}: {ground} is no folder to write to; --log_dir names another place")
 
 
-def new_run(folder, cfg):
-    """Make the run's directory with its config.json, both or none of them."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True, exist_ok=True)
-    (temporary / "config.json").write_text(json.dumps(asdict(cfg), indent=1) + "\n")
-    temporary.rename(folder)
+def check_packages(cfg):
+    """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
+    try:
+        versions(), envs.TASKS[cfg.env].sim(), figure()
+    except Exception as e:  # broken files fail in as many ways as there are files
+        raise UsageError(f"{e.__cause__ or e}{MEND}") from e
 
 
-def way_on(folder):
-    """What to do with a run that stopped early.  -> text"""
-    if (folder / "config.json").exists():
-        if json.loads((folder / "config.json").read_text())["mode"] == "online":
-            return f"mode online keeps no checkpoint: remove {folder} or choose another --exp_name to begin again"
-        kept = "it has no checkpoint yet"
-        if (folder / "checkpoint.npz").exists():
-            kept = "its last checkpoint is kept (a stage that was not finished begins again)"
-        return f"{kept}, go on with: python run.py --resume {folder}"
-    return "nothing was written"
+def new_run(folder, cfg, history):
+    """Make and `hold` the run's directory with its config.json and run.json, all of it or nothing."""
+    hidden = folder.with_name(f".{folder.name}")
+    envs.make_folder(folder.parent)
+    envs.remove_abandoned(folder.parent, hidden.name)
+    temporary = envs.temporary_name(hidden)
+    temporary.mkdir()
+    try:
+        text = json.dumps(asdict(cfg), indent=1) + "\n"
+        envs.write_whole(temporary / "config.json", lambda f: f.write(text.encode()))
+        hold(temporary)
+        write_about(temporary / "run.json", cfg, history)
+        temporary.rename(folder)
+        envs.sync(folder.parent)
+    except OSError:
+        check_new(folder)  # another process was quicker
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def hold(folder):
+    """Keep other processes out of a run directory until this run ends, and remove what a killed one left in it."""
+    path = folder / "config.json"
+    if not envs.fcntl:  # an open file would only be in the way
+        return
+    try:
+        locked = envs.lock(HELD.enter_context(open(path, "r+b" if os.access(path, os.W_OK) else "rb")))
+    except BlockingIOError as e:
+        raise UsageError(f"{folder}: another process is working on this run; wait for its end, or end it") from e
+    for left in folder.rglob("*.[0-9]*.tmp") if locked else ():
+        left.unlink(missing_ok=True)
+
+
+def way_on(cfg, opts):
+    """What to do with a run that stopped early; cfg is None before there is one.  -> text"""
+    folder = cfg and run_folder(cfg, opts)
+    if not cfg or not (folder / "config.json").exists():
+        return "nothing was written"
+    if cfg.mode == "online":
+        return f"mode online keeps no checkpoint: remove {folder} or choose another --exp_name to begin again"
+    kept = "it has no checkpoint yet"
+    if (folder / "checkpoint.npz").exists():
+        kept = "its last checkpoint is kept (a stage that was not finished begins again)"
+    moved = ["--data", opts["data"]] if "resume" in opts and "data" in opts else []
+    return f"{kept}, go on with: python run.py {shlex.join(['--resume', str(folder), *moved])}"
 
 
 # --- progress -------------------------------------------------------------------------------------------------------
@@ -413,6 +475,21 @@ class Progress:
         return laps
 
 
+def shown(path):
+    """A path as short as it can be said in the present folder.  -> text"""
+    path, here = Path(path), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+@contextlib.contextmanager
+def writing(path, hint):
+    """For a `with` block that writes `path`: UsageError with a hint where the disk refuses that.  Yields nothing"""
+    try:
+        yield
+    except OSError as e:
+        raise UsageError(f"cannot write {path}: {e.strerror or e}; {hint}") from e
+
+
 def say(text=""):
     """Print a line above the progress bar."""
     tqdm.write(text, file=sys.stdout)
@@ -439,7 +516,7 @@ def make_dataset(cfg, opts, path):
         policy, known = load_policy(source, task)
         sample, about = policy.sample, {"policy": source.name}
         about |= {"policy_return": [known["return_mean"], known["return_std"]]} if "return_mean" in known else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    envs.make_folder(path.parent)
     show = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
     threads, rng = nets.use_threads(cfg.threads), bremen.streams(cfg.seed)["collect"]
     acts = envs.behavior(task, sample, cfg.noise)
@@ -466,43 +543,110 @@ def find_original(cfg):
         spec = importlib.util.spec_from_file_location("import_dataset", HERE / "examples" / "import_dataset.py")
         importer = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(importer)
-        importer.convert("brac", index, task, path, say)
+        words = shlex.join(["brac", str(index.parent), "--env", cfg.env])
+        with writing(path, f"python examples/import_dataset.py {words} --out FILE makes one for --data FILE"):
+            envs.make_folder(path.parent)
+            tempfile.TemporaryFile(dir=path.parent).close()  # here, because the importer blames what it reads
+            importer.convert("brac", index, task, path, say)
     return path
 
 
-def get_dataset(cfg, opts, known=""):
-    """The dataset of an offline run: `known`, where it is there, or the one that belongs to its settings; the default
-    one is collected when it is not there yet.  -> Batch, meta, Path"""
-    there = known if known and Path(known).exists() else None
-    path = Path(cfg.data or there or find_original(cfg) or default_dataset(cfg, opts))
-    if not cfg.data and not path.exists():
-        say(f"collecting {cfg.n_train:,} transitions -> {path}")
-        make_dataset(cfg, opts, path)
-    data, meta = envs.load_dataset(path, envs.TASKS[cfg.env])
+def find_dataset(cfg, opts, known):
+    """Where the data of an offline run are; the default ones of a new run are collected when they are not there yet.
+
+    known: what an interrupted run knows of its data, {"file", "sha256"}; of a new run {}.  -> Path; or UsageError
+    """
+    began_with = known.get("file") if "data" not in opts else None
+    path = Path(os.path.realpath(began_with or cfg.data or find_original(cfg) or default_dataset(cfg, opts)))
+    if "resume" in opts:
+        check_same(path, cfg, opts, known)
+    elif not cfg.data and not path.exists():
+        say(f"collecting {cfg.n_train:,} transitions -> {shown(path)}")
+        with writing(path, "--data_dir names another place"):
+            make_dataset(cfg, opts, path)
+    return path
+
+
+def check_same(path, cfg, opts, known):
+    """UsageError unless the file `path` is what an interrupted run began with; `known` as above."""
+    folder, digest = run_folder(cfg, opts), known.get("sha256")
+    if not digest and ("data" in opts or not path.is_file()):  # begun by an earlier version, without a checkpoint yet
+        raise UsageError(f"{folder} does not say which data it began with: begin again under another --exp_name")
+    try:
+        if digest in (None, envs.sha256(path)):
+            return
+        why = "its SHA-256 is another"
+    except OSError as e:
+        why = e.strerror
+    words = f"--env {cfg.env} --noise {cfg.noise} --n_train {cfg.n_train} --seed {cfg.seed}"
+    again = "" if cfg.data else f"; python run.py --mode collect {words} --out FILE makes it again"
+    hint = f"--resume {shlex.quote(str(folder))} --data FILE, where the SHA-256 of FILE is {digest}{again}"
+    raise UsageError(f"{path}: not the data with which this run began ({why}): go on with {hint}")
+
+
+def get_dataset(cfg, opts, known=None):
+    """The dataset of an offline run, see `find_dataset`.  -> Batch, meta, Path; or UsageError, envs.DataError"""
+    path = find_dataset(cfg, opts, known or {})
+    data, meta = load_rows(path, envs.TASKS[cfg.env])
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
         raise UsageError(f"{path}: {n} transitions, --validation {cfg.validation}: none are left to train on")
-    return envs.Batch(*(column[: cfg.n_train] for column in data)), meta, path
+    some, meta["rows"] = some_rows(data, meta, cfg)
+    return some, meta, path
+
+
+def load_rows(path, task=None):
+    """A dataset file, with an end where rows do not go on; meta["notes"] has what is odd.  -> Batch, meta"""
+    data, meta = envs.load_dataset(path, task)
+    data, notes = envs.with_ends(data, envs.TASKS[meta["env"]])
+    known = meta.get("notes", [])  # the importer has said some of it
+    return data, meta | {"notes": known + [note for note in notes if note not in known]}
+
+
+def some_rows(data, meta, cfg):
+    """The n_train rows of a dataset that a run learns from.  -> Batch, which they are (text; "" for all of them)
+
+    Of this program's own files the first ones: any part of them is like the whole.  Others may be in the order of a
+    training, or good data behind bad ones, so whole episodes are taken from all over the file: number i of them in the
+    order of the fractional parts of i times the golden ratio, of which any first part lies evenly over all numbers.
+    """
+    n, rows, task = cfg.n_train, len(data.rew), envs.TASKS[cfg.env]
+    if rows <= n:
+        return data, ""
+    if "source" not in meta and {"seed", "versions"} <= meta.keys():
+        return envs.Batch(*(column[:n] for column in data)), f"the first {n:,} of {rows:,} rows"
+    starts = np.append(np.flatnonzero(data.episode_starts()), rows)
+    starts = [i for a, b in zip(starts, starts[1:]) for i in range(a, b, task.max_steps)]  # what is longer, in pieces
+    lengths, first = np.diff([*starts, rows]), bremen.streams(cfg.seed)["collect"].random()
+    order = np.argsort((first + np.arange(len(starts)) * (np.sqrt(5) - 1) / 2) % 1)
+    left = n - np.cumsum(lengths[order]) + lengths[order]
+    lengths[order] = np.clip(left, 0, lengths[order])  # of the last one a part
+    some = envs.join([envs.Batch(*(column[i : i + k] for column in data)) for i, k in zip(starts, lengths) if k])
+    ends = np.cumsum(lengths[lengths > 0]) - 1
+    some.truncated[ends] |= ~some.terminated[ends]
+    return some, f"{n:,} of {rows:,} rows: whole episodes from all over the file, drawn with seed {cfg.seed}"
 
 
 def run_offline(cfg, opts):
     """--mode offline: Algorithm 2 on a fixed dataset."""
     begun = open_run(cfg, opts) if "resume" in opts else None
-    known = begun[2].get("data", {}).get("file") if begun else None  # whatever other data came to lie beside it
-    data, meta, path = get_dataset(cfg, opts, known)  # before the rest: without data no directory
-    folder, state, history = begun or open_run(cfg, opts)
-    about = {"file": str(path), "sha256": envs.sha256(path)}
-    if about["sha256"] != history.setdefault("data", about)["sha256"]:
-        raise UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
+    known = begun[2].get("data") if begun else None
+    data, meta, path = get_dataset(cfg, opts, known)  # first: without data no directory
+    about = {"file": str(path), "sha256": envs.sha256(path)} | ({"rows": meta["rows"]} if meta["rows"] else {})
+    if known and "episodes" in meta["rows"] and known.get("rows") != meta["rows"]:
+        raise UsageError(f"{path}: this run began with its first rows, as former versions did: begin another one")
+    folder, state, history = begun or open_run(cfg, opts, data=about)
+    history["data"] = about  # which may have moved
     history["batches"] = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
     if meta.get("noise") != "pure" and "policy_return" in meta:  # of the policy at the data's core: a higher bar
         history["policy"] = [float(x) for x in meta["policy_return"]]
-    say(f"dataset {path}: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
+    say(f"dataset {shown(path)}: {len(data.rew):,} transitions, return {history['batches'][0]['text']}")
     few = [f"there are fewer than the {cfg.n_train:,} of --n_train"] if len(data.rew) < cfg.n_train else []
     idle = [f"--noise {cfg.noise} changes nothing in the file of --data"] if cfg.data and "noise" in opts else []
     limit = envs.TASKS[cfg.env].act_limit
     wide = [f"actions beyond {limit:g} in it: a policy here has none"] if np.abs(data.act).max() > limit else []
-    for note in [*meta.get("notes", []), *few, *idle, *wide]:
+    some = [meta["rows"]] if meta["rows"] else []
+    for note in [*meta.get("notes", []), *some, *few, *idle, *wide]:
         say(f"note: {note}")
     progress = Progress()
     if state is None and "models" in opts:
@@ -530,7 +674,7 @@ def fitted_models(root, cfg, history, progress):
         except (UsageError, envs.DataError, OSError, ValueError, LookupError):
             continue  # of another version of this program, or not far enough, perhaps
         if same:
-            history |= {"models": [model], "models_from": str(path.parent)}
+            history |= {"models": [model], "models_from": os.path.realpath(path.parent)}
             progress.seconds["fit"] = seconds
             say(f"models of {path.parent}, commit {about.get('commit')}: validation loss {model['model_loss']:.4f}")
             rng = bremen.streams(cfg.seed) | {"model": state.rng["model"]}
@@ -573,18 +717,27 @@ def timed_parts(progress):
     return {name: progress.timed(name)(f) for name, f in (parts | {"improve": trpo.improve}).items()}
 
 
-def open_run(cfg, opts):
-    """A new run directory, or an interrupted run as its last checkpoint left it.  -> Path, State or None, history"""
-    folder, state, history = run_folder(cfg, opts), None, {"rows": [], "models": [], "batches": []}
+def open_run(cfg, opts, **known):
+    """A new run directory, or an interrupted run as its last checkpoint left it.  -> Path, State or None, history
+
+    known: what a new run's history begins with.
+    """
+    folder, state, history = run_folder(cfg, opts), None, {"rows": [], "models": [], "batches": []} | known
     if "resume" not in opts:
-        new_run(folder, cfg)
-    elif (folder / "checkpoint.npz").exists():  # no checkpoint yet: from the beginning
-        try:
-            state, history = load_checkpoint(folder / "checkpoint.npz", cfg)
-        except envs.DataError as e:
-            before = folder / "checkpoint_before.npz"
-            hint = f"; the one before it is {before}: rename it to checkpoint.npz" if before.exists() else ""
-            raise UsageError(f"{e}{hint}") from e
+        new_run(folder, cfg, history)
+    else:
+        hold(folder)
+        if (folder / "checkpoint.npz").exists():
+            try:
+                state, history = load_checkpoint(folder / "checkpoint.npz", cfg)
+            except envs.DataError as e:
+                before = folder / "checkpoint_before.npz"
+                hint = f"; the one before it is {before}: rename it to checkpoint.npz" if before.exists() else ""
+                raise UsageError(f"{e}{hint}") from e
+        elif (folder / "run.json").exists():  # from the beginning, but with the same data
+            data = read_json(folder / "run.json").get("data")
+            if isinstance(data, dict) and all(isinstance(data.get(k), str) for k in ("file", "sha256")):
+                history["data"] = data
     ended = state and state.beta is not None and state.updates == cfg.iterations * cfg.iteration_updates
     done = ", which had ended: nothing is left to do" if ended else ""
     say(f"BREMEN {cfg.mode}: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}{done}")
@@ -685,12 +838,9 @@ def write_results(folder, cfg, state, history, events):
     """The files of a run that a person looks at, as they stand now."""
     rows = history["rows"]
     write_csv(folder / "progress.csv", rows)
+    write_about(folder / "run.json", cfg, history)
     names = "deployment updates real_steps real_transitions evaluation_steps real_return real_return_std".split()
     about = {"command": command(cfg)} | {k: rows[-1][k] for k in names if k in rows[-1]}
-    known = {k: history[k] for k in ("data", "policy", "models_from", "batches", "rows") if k in history}
-    made_by = {"command": about["command"], "commit": commit(), "versions": versions() | {"blas": blas()}}
-    text = json.dumps(made_by | known, indent=1)
-    envs.write_whole(folder / "run.json", lambda f: f.write(text.encode()))
     paths = [folder / "policy.npz"]
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
@@ -703,6 +853,14 @@ def write_results(folder, cfg, state, history, events):
         for name, number in rows[-1].items():
             events.add_scalar(name, number, state.steps or state.updates)
         events.flush()
+
+
+def write_about(path, cfg, history):
+    """run.json: how a run is made, of which data, and its rows so far."""
+    made_by = {"command": command(cfg), "commit": commit(), "versions": versions() | {"blas": blas()}}
+    known = {k: history[k] for k in ("data", "policy", "models_from", "batches", "rows") if k in history}
+    text = json.dumps(made_by | known, indent=1)
+    envs.write_whole(path, lambda f: f.write(text.encode()))
 
 
 def summary(returns):
@@ -762,14 +920,15 @@ def run_collect(cfg, opts):
     path = Path(opts["out"]) if "out" in opts else default_dataset(cfg, opts)
     if path.exists():
         raise UsageError(f"{path} exists: name another file with --out")
-    meta = make_dataset(cfg, opts, path)
+    with writing(path, "--out names another place"):
+        meta = make_dataset(cfg, opts, path)
     text = returns_text(meta["return_mean"], meta["return_std"], meta["episodes"])
     say(f"{path}: {meta['transitions']:,} transitions, return {text}")
 
 
 def describe(path, opts):
     """--describe: what a dataset file holds and where it comes from, as a table and a picture."""
-    data, meta = envs.load_dataset(path)
+    data, meta = load_rows(path)
     returns, lengths = envs.episode_returns(data)
     table = {k: meta[k] for k in ("env", "noise", "policy", "seed", "source", "versions") if k in meta}
     if isinstance(table.get("versions"), dict):
@@ -784,7 +943,8 @@ def describe(path, opts):
     for name, value in [*table.items(), *(("note", note) for note in meta.get("notes", ()))]:
         say(f"{name:12} {value}")
     picture = Path(opts.get("out", path.with_name(f"{path.stem}_described.png")))
-    plot_dataset(picture, path.name, data, returns)
+    with writing(picture, "--out names another place"):
+        plot_dataset(picture, path.name, data, returns)
     say(f"look at {picture}")
 
 
@@ -805,20 +965,18 @@ def run_evaluate(cfg, opts):
 
 def run_video(cfg, opts):
     """--mode video: one episode of a saved policy as a GIF or MP4."""
+    import imageio
+
     policy, task, form = needed_policy(cfg, opts), envs.TASKS[cfg.env], opts.get("video_format", "gif")
     path = Path(opts.get("video_dir", "videos")) / f"{cfg.env}_seed{cfg.seed}.{form}"
     if path.exists():
         raise UsageError(f"{path} exists: choose another --video_dir or --seed")
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")  # draws without a screen
     if form == "mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
         raise UsageError("--video_format mp4 needs the extra: pip install -e '.[video]'")
     every = max(1, round(1 / (25 * task.dt)))  # about 25 frames per second of simulated time
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         frames, steps, total = film(task, policy, every, cfg.seed)
-        import imageio
-
         fps = 1 / (every * task.dt)
         imageio.mimsave(path, frames, **({"fps": fps} if form == "mp4" else {"duration": 1000 / fps, "loop": 0}))
     except Exception as e:  # drawing and encoding fail in as many ways as there are drivers
@@ -964,7 +1122,11 @@ def figure(**options):
 
 def save_figure(fig, path):
     """Write a picture whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    from matplotlib.text import Text
+
+    envs.make_folder(path.parent)
+    for text in fig.findobj(Text):  # names of files may hold bytes that no letter has
+        text.set_text(text.get_text().encode(errors="replace").decode())
     try:
         envs.write_whole(path, lambda f: fig.savefig(f, dpi=130, format=path.suffix[1:] or "png"))
     except ValueError as e:  # a format that matplotlib does not know
@@ -1024,7 +1186,8 @@ def plot_dataset(path, name, data, returns):
     grid = fig.add_gridspec(1, 3, width_ratios=(2, 2 + data.obs.shape[1] / 6, 1 + data.act.shape[1] / 6))
     hist, *axes = (fig.add_subplot(cell) for cell in grid)
     hist.hist(returns, bins=50)
-    hist.set(xlabel="return per episode", ylabel="episodes", title=name)
+    hist.set(xlabel="return per episode", ylabel="episodes")
+    hist.set_title(name, parse_math=False)  # a name may hold dollars
     hist.yaxis.get_major_locator().set_params(integer=True)
     for ax, x, title in zip(axes, (data.obs, data.act), ("observations", "actions")):
         names = ("whislo", "q1", "med", "q3", "whishi")
@@ -1084,7 +1247,7 @@ def runs(opts):
         raise UsageError("--restart_iter: a run always goes on from its last checkpoint, with --resume DIR alone")
     if "resume" in opts:
         folder = Path(opts["resume"])
-        if given := [name for name in opts if name != "resume"]:
+        if given := [name for name in opts if name not in ("resume", "data")]:
             raise UsageError(f"--resume goes on with the run as it was: leave --{given[0]} away")
         if not (folder / "config.json").exists():
             raise UsageError(f"--resume {folder}: not the directory of a run, there is no config.json in it")
@@ -1102,6 +1265,7 @@ def runs(opts):
             raise UsageError(f"--{idle[0]}: only with --mode {' or '.join(modes.split())}")
     if "models" in opts and not Path(opts["models"]).is_dir():
         raise UsageError(f"--models {opts['models']}: no such folder")
+    check_packages(base)
     if base.mode in ("offline", "recursive", "online") and "resume" not in opts:
         for cfg in configs:
             check_new(run_folder(cfg, opts))
@@ -1109,24 +1273,57 @@ def runs(opts):
 
 
 def plain_streams():
-    """Characters that the terminal cannot show are replaced, so that a ± or the name of a file ends no program."""
-    for stream in (sys.stdout, sys.stderr):
+    """Let stdout and stderr show "?" for letters that their encoding lacks: a ± or a name of a file ends no run."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w")  # None: closed by whoever started us
+        setattr(sys, name, stream)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 
+@contextlib.contextmanager
+def orderly():
+    """For a whole program: SIGTERM, SIGHUP and output that nobody reads end it by a KeyboardInterrupt, as Ctrl-C does,
+    with the number of the signal; what it has said is out at the end.  Yields nothing"""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt(number)
+
+    plain_streams()
+    mine = threading.current_thread() is threading.main_thread()  # no other may set a handler
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if mine and hasattr(signal, name)]
+    taken = [n for n in numbers if signal.getsignal(n) == signal.SIG_DFL]  # under nohup SIGHUP is ignored
+    for n in taken:
+        signal.signal(n, stop)
+    try:
+        yield
+    except BrokenPipeError as e:
+        raise KeyboardInterrupt(13) from e  # SIGPIPE
+    finally:
+        for n in taken:
+            signal.signal(n, signal.SIG_DFL)
+        try:
+            sys.stdout.flush()
+        except OSError as e:  # Python itself would try once more, and print a traceback
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(e, BrokenPipeError):
+                raise
+
+
 def guarded(program, work, interrupted="interrupted"):
     """work(), the body of a program in examples/.  -> its exit status; after one line of `program` 1 for training that
-    diverged, 2 for what cannot be used, 130 for Ctrl-C"""
-    plain_streams()
+    diverged, 2 for what cannot be used, 128 + the number of a signal: 130 for Ctrl-C, 143 for SIGTERM"""
     try:
-        return work()
+        with orderly():
+            return work()
     except FloatingPointError as e:
         status, text = 1, str(e)
-    except (UsageError, envs.DataError, OSError) as e:
+    except (UsageError, envs.DataError, ImportError) as e:
         status, text = 2, str(e)
-    except KeyboardInterrupt:
-        status, text = 130, interrupted
+    except OSError as e:
+        status, text = 2, f"{e}{interrupted.removeprefix('interrupted')}"
+    except KeyboardInterrupt as e:
+        status, text = 128 + next(iter(e.args), signal.SIGINT), interrupted
     return complain(program, status, text)
 
 
@@ -1137,26 +1334,29 @@ def complain(program, status, text):
 
 
 def main(argv=None):
-    """Run the command line.  -> exit status: 0; 1 training diverged; 2 input that cannot be used; 130 Ctrl-C"""
-    folder = Path()
+    """Run the command line.  -> exit status: 0; 1 training diverged; 2 input that cannot be used; 128 + a signal"""
+    opts, cfg = {}, None
     warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is reported once, in words
     try:
-        opts = vars(parser().parse_args(argv))
-        status = 0
-        for cfg in runs(opts):
-            folder = run_folder(cfg, opts)
-            try:
-                globals()[f"run_{cfg.mode}"](cfg, opts)
-            except FloatingPointError as e:  # another seed may do better
-                way = f"{folder} holds what there was; the same would happen again, so change a number and --exp_name"
-                status = complain("run.py", 1, f"training stopped: {e}; {way}")
-        return status
+        with orderly():
+            opts, status = vars(parser().parse_args(argv)), 0
+            for cfg in runs(opts):
+                try:
+                    with HELD:
+                        globals()[f"run_{cfg.mode}"](cfg, opts)
+                except FloatingPointError as e:  # another seed may do better
+                    way = "the same would happen again, so change a number and --exp_name"
+                    text = f"training stopped: {e}; {run_folder(cfg, opts)} holds what there was; {way}"
+                    status = complain("run.py", 1, text)
+            return status
     except (UsageError, envs.DataError) as e:
         status, text = 2, str(e)
+    except ImportError as e:
+        status, text = 2, f"{e.__cause__ or e}{MEND}"
     except OSError as e:  # reading is checked where it happens
-        status, text = 2, f"cannot write: {e}"
-    except KeyboardInterrupt:
-        status, text = 130, f"interrupted; {way_on(folder)}"
+        status, text = 2, f"cannot write: {e}; {way_on(cfg, opts)}"
+    except KeyboardInterrupt as e:
+        status, text = 128 + next(iter(e.args), signal.SIGINT), f"interrupted; {way_on(cfg, opts)}"
     return complain("run.py", status, text)
 
 

@@ -17,6 +17,10 @@ from autograd import grad
 
 import nets
 
+if not hasattr(nets, "mlp_vjp"):  # a folder or file of this name that came first
+    found = nets.__file__ or list(nets.__path__)[0]
+    raise ImportError(f"trpo.py needs its own nets.py, but Python finds {found}: rename that one")
+
 # --- three solvers that know no policy ------------------------------------------------------------------------------
 
 
@@ -35,7 +39,7 @@ def gae(rew, val, next_val, terminated, truncated, gamma, lam):
     return _discounted_sum(td.astype(np.float64), terminated | truncated, gamma * lam)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=nets.CACHE)
 def _discounted_sum(td, ended, decay):
     adv = td.copy()
     for t in range(len(td) - 2, -1, -1):
@@ -302,7 +306,8 @@ def sample_paths(env, policy, steps, rng):
         time, action = env.elapsed.copy(), policy.sample(obs, rng)
         new_obs, rew, terminated, truncated, infos = env.step(action)
         columns.append((obs, action, rew, infos.get("final_obs", new_obs), terminated, truncated, time))
-        returns.extend(infos.get("episode_returns", ()))
+        if "episode_returns" in infos:
+            returns.extend(infos["episode_returns"][infos["_episode_returns"]])
         obs = new_obs
     return Paths(*(np.stack(column) for column in zip(*columns))), returns
 

@@ -148,11 +148,14 @@ def execute(folder, asked, cfg, peers):
     import d3rlpy
 
     task, began = envs.TASKS[cfg.env], time.perf_counter()
-    data, _, path = run.get_dataset(cfg, {})
+    data, meta, path = run.get_dataset(cfg, {})
+    if meta["rows"]:
+        run.say(f"note: {meta['rows']}")
     d3rlpy.seed(cfg.seed)
     algorithm = learner(asked["method"], data, task, asked["steps"])
     versions, digest = run.versions() | peers, envs.sha256(path)
-    about = {"file": path.name, "sha256": digest, "d3rlpy": algorithm.config.serialize_to_dict(), "versions": versions}
+    about = {"file": path.name, "sha256": digest, "rows": meta["rows"], "versions": versions}
+    about["d3rlpy"] = algorithm.config.serialize_to_dict()
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asked | about, indent=1) + "\n"
     envs.write_whole(folder / "config.json", lambda f: f.write(text.encode()))

@@ -42,10 +42,10 @@ def read(folder):
     if cfg.mode != "offline" or s.critic is None:
         raise run.UsageError(f"{folder}: not an offline run that has a policy")
     path = history["data"]["file"]
-    data, _ = envs.load_dataset(path, envs.TASKS[cfg.env])
+    data, meta = run.load_rows(path, envs.TASKS[cfg.env])
     if envs.sha256(path) != history["data"]["sha256"]:
         raise run.UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
-    return cfg, s, envs.Batch(*(column[: cfg.n_train] for column in data))
+    return cfg, s, run.some_rows(data, meta, cfg)[0]
 
 
 def imagined_rows(s, starts, cfg, rng):

@@ -195,7 +195,9 @@ def not_a_number(self, obs):
     return np.full((len(obs), 1), np.nan)
 
 
-@pytest.mark.parametrize("part, broken, why", [("update", no_luck, "no luck"), ("predict", not_a_number, "diverged")])
+@pytest.mark.parametrize(
+    "part, broken, why", [("update", no_luck, "no luck"), ("predict", not_a_number, "not a number")]
+)
 def test_a_run_that_fails_is_reported_and_stops_no_other(part, broken, why, made, tmp_path, monkeypatch, capsys):
     usual = getattr(Fake, part)
     with monkeypatch.context() as patch:

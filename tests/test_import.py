@@ -2,10 +2,13 @@
 
 import contextlib
 import ctypes
+import errno
 import faulthandler
 import io
 import json
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
+import gymnasium as gym
 import import_dataset
 import numba
 import numpy as np
@@ -26,6 +30,7 @@ from conftest import draw_nothing
 import bremen
 import envs
 import run
+from envs import Batch
 
 ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = ROOT / "tests" / "data" / "foreign"
@@ -99,8 +104,11 @@ def test_without_next_observations_the_last_row_of_an_episode_is_left_out(task, 
 @pytest.mark.parametrize("task", SAME)
 def test_minari_itself_reports_the_same(task, tmp_path, monkeypatch):
     minari = pytest.importorskip("minari")
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(FOREIGN / "minari"))
-    name = f"mujoco/{SAME[task][2]}"
+    name, root = f"mujoco/{SAME[task][2]}", tmp_path / "minari"
+    shutil.copytree(FOREIGN / "minari", root)
+    about = root / name / "data" / "metadata.json"  # of a later Minari, which an earlier one refuses
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"minari_version": minari.__version__}))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
     theirs = minari.load_dataset(name)
     batch, meta, _ = imported("minari", import_dataset.minari_folder(name), envs.TASKS[task], tmp_path / "d.npz")
     assert (meta["transitions"], meta["episodes"]) == (theirs.total_steps, theirs.total_episodes)
@@ -108,16 +116,54 @@ def test_minari_itself_reports_the_same(task, tmp_path, monkeypatch):
     np.testing.assert_allclose(envs.episode_returns(batch)[0], returns, rtol=1e-6)
 
 
+def refused(capsys, *words):
+    """The one line in which import_dataset.py refuses."""
+    assert import_dataset.main([*map(str, words), "--env", "hopper", "--out", "never.npz"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and err.startswith("import_dataset.py: ")
+    return err
+
+
 def test_what_the_package_minari_cannot_fetch_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
-    def fetch(name, download):
-        raise ImportError("huggingface_hub is not installed") if name == "a/b-v0" else KeyError(f"no {name}")
+    def fetch(name):
+        raise ImportError("huggingface_hub is not installed") if "one" in name else KeyError(f"no {name}")
 
     minari = pytest.importorskip("minari")
-    monkeypatch.setattr(minari, "load_dataset", fetch)
-    for name, word in (("a/b-v0", "pip install"), ("c/d-v0", "no c/d-v0")):
-        assert import_dataset.main(["minari", name, "--env", "hopper", "--out", str(tmp_path / "o.npz")]) == 2
-        err = capsys.readouterr().err
-        assert word in err and err.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "kept"))
+    monkeypatch.setattr(minari, "download_dataset", fetch)
+    monkeypatch.setattr(import_dataset, "answers", lambda name: None)
+    assert "pip install" in (err := refused(capsys, "minari", "some/one-v0")) and "huggingface_hub" in err
+    assert "no some/two-v0" in refused(capsys, "minari", "some/two-v0")
+    assert "no id" in refused(capsys, "minari", "~/some folder")
+
+
+def test_without_a_network_an_id_is_refused_at_once(tmp_path, monkeypatch, capsys):
+    """The package would ask six times, in 23 seconds and eleven lines."""
+    minari, hub = pytest.importorskip("minari"), pytest.importorskip("huggingface_hub.constants")
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "kept"))
+    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setattr(minari, "download_dataset", asked.append)
+    assert "no network" in refused(capsys, "minari", "some/one-v0") and not asked
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_an_id_in_another_format_says_so(form, tmp_path, monkeypatch, capsys):
+    """Not that an extra lacks, which is installed: pyarrow is what the package asks for."""
+    pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    folder = tmp_path / "some" / "one-v0" / "data"
+    folder.mkdir(parents=True)
+    about = {"data_format": form, "total_steps": 3, "total_episodes": 1}
+    (folder / "metadata.json").write_text(json.dumps(about))
+    monkeypatch.setattr(import_dataset, "isolated", lambda f, *args: f(*args))
+    monkeypatch.setattr(import_dataset, "limit", lambda size, memory: None)
+    with pytest.raises(SystemExit):
+        import_dataset.main(["minari", "some/one-v0", "--env", "hopper", "--out", str(tmp_path / "o.npz")])
+    err = capsys.readouterr().err
+    assert f"its format is '{form}'" in err and "data_format='hdf5'" in err and "extra" not in err
 
 
 @pytest.mark.parametrize("task", SAME)
@@ -125,7 +171,7 @@ def test_tensorflow_itself_reports_the_same(task):
     tf = pytest.importorskip("tensorflow", reason="large, and not needed for anything else")
     folder = PLACES["brac"](SAME[task])
     reader = tf.train.load_checkpoint(str(folder / "data"))
-    ours = import_dataset.tensors(folder)
+    ours = import_dataset.tensors(folder / "data.index")
     for name in import_dataset.TENSORS:
         theirs = reader.get_tensor(f"data/{name}{import_dataset.SUFFIX}")
         np.testing.assert_array_equal(ours[name], theirs)
@@ -192,21 +238,511 @@ def test_rows_that_do_not_go_on_end_an_episode(tmp_path):
     assert np.flatnonzero(batch.truncated).tolist() == [13, 39]
 
 
-def test_contact_forces_of_the_ant_are_cut_off(tmp_path):
-    obs = np.random.default_rng(0).standard_normal((41, 111))
-    columns = {"observations": obs[:-1], "next_observations": obs[1:], "actions": np.zeros((40, 8))}
-    batch, _, _ = imported("d4rl", write_d4rl(tmp_path / "d.hdf5", **columns), envs.TASKS["ant"], tmp_path / "o.npz")
-    np.testing.assert_array_equal(batch.obs, obs[:-1, :27].astype(np.float32))
+WIDTHS = [("ant", 27, 0), ("ant", 105, 0), ("ant", 111, 0), ("ant", 29, 2), ("ant", 107, 2), ("ant", 113, 2),
+          ("half_cheetah", 18, 1), ("cheetah_run", 18, 1), ("walker2d", 18, 1), ("hopper", 12, 1)]  # fmt: skip
 
 
-def test_parts_do_not_show_in_the_result(tmp_path, monkeypatch):
-    for kind, path in (("brac", PLACES["brac"](SAME["hopper"])), ("d4rl", FOREIGN / "d4rl" / "hopper_medium-v2.hdf5")):
-        whole, _, _ = imported(kind, path, HOPPER, tmp_path / f"{kind}.npz")
-        for rows in (7, 232, 3219):
-            monkeypatch.setattr(import_dataset, "PART", rows)
-            parts, _, _ = imported(kind, path, HOPPER, tmp_path / f"{kind}{rows}.npz")
-            assert [c.tobytes() for c in parts] == [c.tobytes() for c in whole], (kind, rows)
-        monkeypatch.undo()
+@pytest.mark.parametrize("name, wide, first", WIDTHS)
+@pytest.mark.parametrize("kind", ["d4rl", "minari", "brac"])
+def test_an_observation_is_taken_from_where_it_stands(kind, name, wide, first, tmp_path):
+    """Behind the position in the plane, before the contact forces; which is said."""
+    task, obs = envs.TASKS[name], np.random.default_rng(0).standard_normal((41, wide))
+    batch = Batch(obs[:-1], np.zeros((40, task.act_dim)), np.zeros(40), obs[1:], *2 * [np.zeros(40, bool)])
+    ours, meta, _ = imported(kind, WRITE[kind](tmp_path / "theirs", batch), task, tmp_path / "o.npz")
+    np.testing.assert_array_equal(ours.obs, obs[:-1, first : first + task.obs_dim].astype(np.float32))
+    np.testing.assert_array_equal(ours.next_obs, obs[1:, first : first + task.obs_dim].astype(np.float32))
+    said = f"the first {first}, the position in the plane, are left out"
+    assert any(said in note for note in meta["notes"]) == (first > 0)
+
+
+@pytest.mark.parametrize("name", [name for name in envs.TASKS])
+def test_an_observation_of_unknown_width_is_refused(name, tmp_path):
+    """All from one number to twenty more than the longest that is known; cheap, because no row is read twice."""
+    task, known = envs.TASKS[name], {wide for other, wide, _ in WIDTHS if other == name} | {envs.TASKS[name].obs_dim}
+    for wide in range(1, max(known) + 20):
+        if wide in known:
+            import_dataset.position(task, wide)
+        else:
+            with pytest.raises(ValueError, match=f"^{wide} observed numbers, {name} has {task.obs_dim}"):
+                import_dataset.position(task, wide)
+
+
+def test_gymnasiums_robots_that_show_their_position(tmp_path):
+    """The reset states of Gymnasium's own robots: what is left is what they show without their position."""
+    for name, their_id in (("ant", "Ant-v5"), ("hopper", "Hopper-v5"), ("walker2d", "Walker2d-v5")):
+        hidden, shown = (gym.make(their_id, exclude_current_positions_from_observation=x).reset(seed=0)[0]
+                         for x in (True, False))  # fmt: skip
+        assert len(shown) - len(hidden) == import_dataset.position(envs.TASKS[name], len(shown)) > 0
+        np.testing.assert_array_equal(shown[import_dataset.position(envs.TASKS[name], len(shown)) :], hidden)
+
+
+# --- files of several parts -----------------------------------------------------------------------------------------
+
+
+def episodes_of(batch):
+    """The rows of each episode of a Batch, as Batches."""
+    ends = np.append(np.flatnonzero(batch.terminated | batch.truncated) + 1, len(batch.rew))
+    return [Batch(*(column[a:b] for column in batch)) for a, b in zip([0, *ends], ends) if b > a]
+
+
+def write_minari(folder, batch, last=True, **changes):
+    """A Batch as Minari lays its episodes out; without their last observation if not `last`."""
+    folder.mkdir()
+    found = episodes_of(batch)
+    with h5py.File(folder / "main_data.hdf5", "w") as file:
+        for i, e in enumerate(found):
+            obs = np.concatenate([e.obs, e.next_obs[-1:]])[: len(e.rew) + last]
+            columns = dict(zip(import_dataset.MINARI, (obs, e.act, e.rew, e.terminated, e.truncated)))
+            for name, column in (columns | changes).items():
+                file.create_dataset(f"episode_{i}/{name}", data=column, chunks=True)
+    about = {"data_format": "hdf5", "total_episodes": len(found), "total_steps": len(batch.rew)}
+    (folder / "metadata.json").write_text(json.dumps(about))
+    return folder
+
+
+def numbered(number):
+    """A whole number in groups of seven bits, as protocol buffers have it.  -> bytes"""
+    groups = []
+    while number > 127:
+        groups.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+def table_block(entries):
+    """A block of LevelDB's tables without shared keys, with its checksum.  -> bytes"""
+    rows = (bytes(1) + numbered(len(k)) + numbered(len(v)) + k + v for k, v in entries)
+    return (body := b"".join(rows) + struct.pack("<II", 0, 1)) + bytes(1) + struct.pack("<I", masked(body + bytes(1)))
+
+
+def masked(content):
+    """The checksum that LevelDB stores of some bytes."""
+    crc = int(import_dataset.crc32c(np.frombuffer(content, np.uint8), 0))
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def write_checkpoint(folder, arrays, name="data", owner="data/", kinds=(), shards=1):
+    """Arrays as a TensorFlow checkpoint, in `shards` files in turn; kinds: other types than their own, by name."""
+    folder.mkdir(exist_ok=True)
+    files, types = [b""] * shards, {t: n for n, t in import_dataset.TYPES.items()}
+    entries = [(b"", b"\x08" + numbered(shards))]
+    for i, (key, x) in enumerate(sorted(arrays.items())):
+        raw, k = np.ascontiguousarray(x).tobytes(), i % shards
+        dims = b"".join(b"\x12" + numbered(len(d)) + d for d in (b"\x08" + numbered(n) for n in np.shape(x)))
+        entry = b"\x08" + numbered(dict(kinds).get(key) or types[np.asarray(x).dtype])
+        entry += b"\x12" + numbered(len(dims)) + dims + b"\x18" + numbered(k) + b"\x20" + numbered(len(files[k]))
+        entry += b"\x28" + numbered(len(raw)) + b"\x35" + struct.pack("<I", masked(raw))
+        entries.append((f"{owner}{key}{import_dataset.SUFFIX}".encode(), entry))
+        files[k] += raw
+    index, places = b"", []
+    for content in (sorted(entries), []):
+        places.append(numbered(len(index)) + numbered(len(b := table_block(content)) - 5))
+        index += b
+    places.append(numbered(len(index)) + numbered(len(b := table_block([(entries[-1][0], places[0])])) - 5))
+    index += b + (places[1] + places[2]).ljust(40, bytes(1)) + struct.pack("<Q", import_dataset.MAGIC)
+    (folder / f"{name}.index").write_bytes(index)
+    for k, content in enumerate(files):
+        (folder / f"{name}.data-{k:05d}-of-{shards:05d}").write_bytes(content)
+    return folder
+
+
+def brac_arrays(batch, capacity=0):
+    """A Batch as the arrays of BRAC's buffer, empty behind its rows up to `capacity`."""
+    rows = len(batch.rew)
+    columns = batch.obs, batch.next_obs, batch.act, batch.rew, np.where(batch.terminated, 0, 1)
+    arrays = {name: np.float32(x) for name, x in zip(import_dataset.TENSORS, columns)}
+    if capacity:
+        arrays = {k: np.concatenate([x, np.zeros((capacity - rows, *x.shape[1:]), x.dtype)]) for k, x in arrays.items()}
+        arrays |= {
+            k: np.int32(n) for k, n in zip(("_current_size", "_current_idx", "_capacity"), (rows, rows, capacity))
+        }
+    return arrays
+
+
+def write_brac(folder, batch, **options):
+    return write_checkpoint(folder, brac_arrays(batch), **options)
+
+
+def write_d4rl_batch(path, batch, **changes):
+    """A Batch in D4RL's layout; a column that is None is left out."""
+    names = "observations", "actions", "rewards", "next_observations", "terminals", "timeouts"
+    with h5py.File(path, "w") as file:
+        for name, column in (dict(zip(names, batch)) | changes).items():
+            if column is not None:
+                file.create_dataset(name, data=column, compression="gzip")
+    return path
+
+
+WRITE = {"d4rl": write_d4rl_batch, "minari": write_minari, "brac": write_brac}
+
+
+def hoppers(n=500, seed=0):
+    """n rows of hoppers that act at random, one episode behind the other."""
+    acts = envs.behavior(HOPPER, None, "random")
+    return envs.collect(HOPPER, acts, n, np.random.default_rng(seed), num_envs=1)
+
+
+LAYOUTS = {
+    "brac": write_brac,
+    "brac, three files": lambda path, batch: write_brac(path, batch, shards=3),
+    "d4rl": write_d4rl_batch,
+    "d4rl without timeouts": lambda path, batch: write_d4rl_batch(path, batch, timeouts=None),
+    "d4rl without next_observations": lambda path, batch: write_d4rl_batch(path, batch, next_observations=None),
+    "d4rl with neither": lambda path, batch: write_d4rl_batch(path, batch, next_observations=None, timeouts=None),
+    "minari": write_minari,
+    "minari without last observations": lambda path, batch: write_minari(path, batch, last=False),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_parts_do_not_show_in_the_result(layout, tmp_path, monkeypatch):
+    """One row at a time, some, all but one: the same bytes, returns and notes; and the rows that were written."""
+    batch, kind = hoppers(), layout.split()[0].rstrip(",")
+    path = LAYOUTS[layout](tmp_path / "theirs", batch)
+    whole, _, said = imported(kind, path, HOPPER, tmp_path / "whole.npz")
+    for rows in (1, 7, 64, 499, 500):
+        monkeypatch.setattr(import_dataset, "PART", rows)
+        parts, _, again = imported(kind, path, HOPPER, tmp_path / f"{rows}.npz")
+        assert [c.tobytes() for c in parts] == [c.tobytes() for c in whole] and again == said, rows
+    if "without next" in layout or "neither" in layout or "without last" in layout:
+        ended = (batch.terminated | batch.truncated)[:-1]
+        batch = Batch(*(column[:-1][~ended] for column in batch))
+        batch = batch._replace(terminated=np.zeros(len(batch.rew), bool))
+    for name in ("obs", "act", "next_obs", "rew", "terminated"):
+        np.testing.assert_array_equal(getattr(whole, name), np.asarray(getattr(batch, name), whole.rew.dtype), name)
+    assert said[1].split()[-2:] == ["500", f"{len(batch.rew):,}"]
+    starts = np.any(whole.next_obs[:-1] != whole.obs[1:], axis=1)
+    np.testing.assert_array_equal((whole.terminated | whole.truncated)[:-1], starts)
+
+
+@pytest.mark.parametrize("layout", ["d4rl", "d4rl with neither", "minari", "brac"])
+def test_files_of_several_parts_as_they_are(layout, tmp_path):
+    """60,000 rows, one more than two parts, exactly two: nothing lowered."""
+    rng = np.random.default_rng(0)
+    for n in (60_000, 2 * import_dataset.PART + 1, 2 * import_dataset.PART):
+        obs, terminated = rng.standard_normal((n + 1, 11)).astype(np.float32), np.arange(n) % 500 == 499
+        act, rew = rng.uniform(-1, 1, (n, 3)).astype(np.float32), np.zeros(n, np.float32)
+        batch = Batch(obs[:-1], act, rew, obs[1:], terminated, ~terminated & (np.arange(n) == n - 1))
+        path = LAYOUTS[layout](tmp_path / f"{n}", batch)
+        ours, _, said = imported(layout.split()[0], path, HOPPER, tmp_path / f"{n}.npz")
+        dropped = np.count_nonzero(batch.terminated | batch.truncated) if "neither" in layout else 0
+        assert len(ours.rew) == n - dropped and said[1].split()[1] == f"{n:,}"
+        if not dropped:
+            np.testing.assert_array_equal(ours.obs, batch.obs)
+            np.testing.assert_array_equal(ours.terminated | ours.truncated, batch.terminated | batch.truncated)
+
+
+# --- D4RL: what its own loader reads ---------------------------------------------------------------------------------
+
+VARIANTS = {
+    "flags of floats": lambda b: {"terminals": np.float32(b.terminated), "timeouts": np.float64(b.truncated)},
+    "flags of integers": lambda b: {"terminals": np.int8(b.terminated), "timeouts": np.uint8(b.truncated)},
+    "flags in a column": lambda b: {"terminals": b.terminated[:, None], "timeouts": b.truncated[:, None]},
+    "rewards in a column": lambda b: {"rewards": b.rew[:, None]},
+    "half precision": lambda b: {"actions": np.float16(b.act)},
+    "double precision": lambda b: {"observations": np.float64(b.obs), "next_observations": np.float64(b.next_obs)},
+    "an axis too many": lambda b: {"observations": b.obs[:, None], "actions": b.act[:, :, None]},
+    "no timeouts": lambda b: {"timeouts": None},
+    "whole rewards": lambda b: {"rewards": np.int64(np.round(b.rew))},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_d4rl_files_of_other_types_and_shapes(variant, tmp_path):
+    batch = hoppers()
+    changes = VARIANTS[variant](batch)
+    ours, _, _ = imported("d4rl", write_d4rl_batch(tmp_path / "d", batch, **changes), HOPPER, tmp_path / "o.npz")
+    theirs = batch._replace(rew=np.round(batch.rew)) if "whole" in variant else batch
+    theirs = theirs._replace(act=np.float16(batch.act)) if "half" in variant else theirs
+    for name, column in theirs._asdict().items():
+        np.testing.assert_array_equal(getattr(ours, name), column, name)
+
+
+def test_one_torque_needs_no_second_axis(tmp_path):
+    """The pendulum's actions (N,)."""
+    batch = envs.collect(PENDULUM, envs.behavior(PENDULUM, None, "random"), 400, np.random.default_rng(0), num_envs=1)
+    path = write_d4rl_batch(tmp_path / "d", batch, actions=batch.act[:, 0])
+    ours, _, _ = imported("d4rl", path, PENDULUM, tmp_path / "o.npz")
+    np.testing.assert_array_equal(ours.act, batch.act)
+
+
+REFUSED = {
+    "rewards of three": ({"rewards": np.zeros((500, 3))}, "rewards is float64 (500, 3), not numbers of shape (N,)"),
+    "rewards of text": ({"rewards": np.full(500, b"x")}, "rewards is |S1 (500,)"),
+    "complex actions": (
+        {"actions": np.zeros((500, 3), complex)},
+        "actions is complex128 (500, 3), not numbers of shape",
+    ),
+    "flat observations": (
+        {"observations": np.zeros(5500)},
+        "not of one length: observations (5500,), actions (500, 3)",
+    ),
+    "a flag of a half": ({"terminals": np.full(500, 0.5)}, "terminals holds 0.5"),
+    "a flag that is NaN": ({"timeouts": np.full(500, np.nan)}, "timeouts holds nan"),
+    "no actions": ({"actions": None}, "no actions in it: D4RL's layout has"),
+    "too few rewards": ({"rewards": np.zeros(499)}, "rewards (499,)"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_d4rl_does_not_have_is_named_with_type_and_shape(what, tmp_path):
+    changes, said = REFUSED[what]
+    with pytest.raises(envs.DataError, match=re.escape(said)):
+        imported("d4rl", write_d4rl_batch(tmp_path / "d", hoppers(), **changes), HOPPER, tmp_path / "o.npz")
+    assert not (tmp_path / "o.npz").exists()
+
+
+def test_without_timeouts_and_next_observations_the_time_limit_ends_episodes(tmp_path):
+    """By hand: 450 rows of the pendulum (limit 200) that terminate at row 229: ends at 199, 229, 429, 449."""
+    terminated = np.arange(450) == 229
+    assert np.flatnonzero(import_dataset.limited(terminated, 200)).tolist() == [199, 229, 429]
+    obs = np.random.default_rng(0).standard_normal((451, 3))
+    batch = Batch(obs[:-1], np.zeros((450, 1)), np.zeros(450), obs[1:], terminated, np.zeros(450, bool))
+    path = write_d4rl_batch(tmp_path / "d", batch, timeouts=None, next_observations=None)
+    ours, meta, _ = imported("d4rl", path, PENDULUM, tmp_path / "o.npz")
+    assert len(ours.rew) == 446 and np.flatnonzero(ours.truncated).tolist() == [198, 227, 426, 445]
+    assert "no timeouts in it: an episode is taken to end where it terminates, or it has 200 steps" in meta["notes"][0]
+
+
+def test_rows_that_do_not_go_on_are_counted(tmp_path):
+    """Two gaps that no flag tells of; a difference of rounding is none, nor is the end of the file."""
+    batch = hoppers()
+    after = batch.next_obs.astype(np.float64) * (1 + 1e-7)
+    inside = np.flatnonzero(~(batch.terminated | batch.truncated))[[3, 70]]
+    after[inside, 2] += 0.01
+    path = write_d4rl_batch(tmp_path / "d", batch, next_observations=after)
+    ours, meta, _ = imported("d4rl", path, HOPPER, tmp_path / "o.npz")
+    assert any(note.startswith("2 of 500 rows do not go on in the next one") for note in meta["notes"])
+    assert ours.truncated[inside].all() and np.count_nonzero(ours.truncated) == np.count_nonzero(batch.truncated) + 2
+
+
+# --- BRAC: buffers that are not full, checkpoints of any name ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_the_empty_rows_of_a_buffer_are_left_out(rows, tmp_path, monkeypatch):
+    batch = hoppers(64)
+    filled = Batch(*(column[:rows] for column in batch))
+    folder = write_checkpoint(tmp_path / "pure", brac_arrays(filled, 64))
+    monkeypatch.setattr(import_dataset, "PART", 10)
+    ours, _, said = imported("brac", folder, HOPPER, tmp_path / "o.npz")
+    np.testing.assert_array_equal(ours.obs, filled.obs)
+    np.testing.assert_array_equal(ours.rew, filled.rew)
+    assert said[1].split()[1:] == [f"{rows}"] * 2 and ours.truncated[-1] != ours.terminated[-1]
+
+
+@pytest.mark.parametrize("size", [0, -1, 65])
+def test_a_buffer_that_counts_more_rows_than_it_has_is_refused(size, tmp_path):
+    folder = write_checkpoint(tmp_path / "pure", brac_arrays(hoppers(64), 64) | {"_current_size": np.int32(size)})
+    with pytest.raises(envs.DataError, match=f"_current_size says {size}: how many of the 64 rows are filled"):
+        imported("brac", folder, HOPPER, tmp_path / "o.npz")
+
+
+def test_a_checkpoint_of_any_name_is_taken_as_named(tmp_path):
+    """By folder, index, name and data file; where a folder has several, they are named; other owners, other types."""
+    batch = hoppers(64)
+    folder = write_brac(tmp_path / "some", batch, name="replay_final", owner="buffer/data/")
+    for path in (folder, folder / "replay_final.index", folder / "replay_final",
+                 folder / "replay_final.data-00000-of-00001"):  # fmt: skip
+        ours, meta, _ = imported("brac", path, HOPPER, tmp_path / f"{path.name}.npz")
+        np.testing.assert_array_equal(ours.obs, batch.obs)
+        assert "noise" not in meta
+    arrays = brac_arrays(batch)
+    write_checkpoint(folder, arrays | {"_discount": np.float16(arrays["_discount"])}, name="replay_0")
+    with pytest.raises(envs.DataError, match="several checkpoints, name one: .*replay_0.index, .*replay_final.index"):
+        imported("brac", folder, HOPPER, tmp_path / "o.npz")
+    assert len(imported("brac", folder / "replay_0", HOPPER, tmp_path / "half.npz")[0].rew) == 64
+    shutil.copytree(FOREIGN / "brac" / "Hopper" / "pure", tmp_path / "pure")
+    for path in (tmp_path / "pure" / "data", tmp_path / "pure" / "data.index"):
+        assert imported("brac", path, HOPPER, tmp_path / f"{path.name}.npz")[1]["noise"] == "pure"
+    assert command_line("brac", folder / "replay_final", "--env", "hopper", "--out", tmp_path / "c.npz").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name, x, said",
+    [
+        ("_reward", np.zeros((8, 2), np.float32), "_reward is float32 (8, 2), not numbers of shape (N,) or (N, 1)"),
+        ("_s1", np.zeros((8, 12), np.float32), "12 observed numbers, but 11 in the next observation"),
+        ("_s1", np.zeros((8, 11, 2), np.float32), "_s1 is float32 (8, 11, 2), not numbers of shape (N, M)"),
+        ("_reward", np.zeros(9, np.float32), "is (8, 11), but the buffer has 9 rows"),
+        ("_discount", np.full(8, np.nan, np.float32), "NaN or infinity in _discount"),
+        ("_current_size", np.float32(np.nan), "_current_size says nan: how many of the 8 rows"),
+        ("_current_size", np.int32([1, 2]), "_current_size says [1 2]"),
+    ],
+)
+def test_arrays_of_another_shape_are_named(name, x, said, tmp_path):
+    folder = write_checkpoint(tmp_path / "pure", brac_arrays(hoppers(8)) | {name: x})
+    with pytest.raises(envs.DataError, match=re.escape(said)):
+        imported("brac", folder, HOPPER, tmp_path / "o.npz")
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_a_full_buffer_of_usual_size(tmp_path):
+    """600,000 rows, 72 MB, by each of its names: the limit allows for it."""
+    n, rng = 600_000, np.random.default_rng(0)
+    obs = rng.standard_normal((n + 1, 11)).astype(np.float32)
+    no, zeros = np.zeros(n, bool), np.zeros((n, 3), np.float32)
+    folder = write_checkpoint(tmp_path / "x", brac_arrays(Batch(obs[:-1], zeros, zeros[:, 0], obs[1:], no, no)))
+    for i, path in enumerate((folder, folder / "data", folder / "data.index")):
+        done = command_line("brac", path, "--env", "hopper", "--out", tmp_path / f"{i}.npz")
+        assert done.returncode == 0 and "600,000" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("kind, name", [(14, "bfloat16"), (7, "string"), (99, "TensorFlow's type 99")])
+def test_other_types_of_tensorflow_have_names(kind, name, tmp_path):
+    folder = write_checkpoint(tmp_path / "pure", brac_arrays(hoppers(8)), kinds={"_reward": kind})
+    with pytest.raises(envs.DataError, match=f"_reward is {name}: cast it .* float32, float64"):
+        imported("brac", folder, HOPPER, tmp_path / "o.npz")
+
+
+def test_two_buffers_in_one_checkpoint_are_not_mixed(tmp_path):
+    arrays = brac_arrays(hoppers(8))
+    folder = write_checkpoint(tmp_path / "x", arrays | {f"old/{k}": v for k, v in arrays.items()}, owner="")
+    with pytest.raises(envs.DataError, match="two buffers in it, the second one is 'old'"):
+        imported("brac", folder, HOPPER, tmp_path / "o.npz")
+
+
+# --- Minari: many episodes, little memory ----------------------------------------------------------------------------
+
+
+def test_one_episode_is_open_at_a_time(tmp_path, monkeypatch):
+    """Whatever their number: the HDF5 library keeps 0.1 MB for each array that is open."""
+    few = hoppers(60)
+    path = write_minari(tmp_path / "m", few._replace(truncated=np.arange(60) % 3 == 2, terminated=np.zeros(60, bool)))
+    monkeypatch.setattr(import_dataset, "PART", 1)
+    count = lambda: h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_ALL)
+    before = count()  # other tests may have left some
+    opened = [count() - before for _ in import_dataset.open_minari(path).parts]
+    assert len(opened) == 60 and max(opened) < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+@pytest.mark.whole
+def test_a_thousand_short_episodes_and_the_memory_that_is_needed(tmp_path):
+    """Refused in words where --memory is too little; what it asks for suffices."""
+    few = hoppers(4000)
+    path = write_minari(
+        tmp_path / "m", few._replace(truncated=np.arange(4000) % 4 == 3, terminated=np.zeros(4000, bool))
+    )
+    done = command_line("minari", path, "--env", "hopper", "--out", tmp_path / "o.npz")
+    assert done.returncode == 0 and "4,000" in done.stdout and "1,000" in done.stdout, done.stderr
+    path = write_d4rl_batch(tmp_path / "d", envs.join([few] * 10))
+    words = "d4rl", path, "--env", "hopper", "--out", tmp_path / "d.npz", "--memory"
+    done = command_line(*words, 1)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not (tmp_path / "d.npz").exists()
+    (asked,) = re.findall(r"--memory (\d+)$", done.stderr)
+    assert command_line(*words, asked).returncode == 0
+
+
+def test_the_library_at_its_limit_says_so_in_words(tmp_path, monkeypatch):
+    """Its own words would be "memory allocation failed for chunk"."""
+
+    def fail(*args):
+        raise OSError("Can't synchronously read data (memory allocation failed for chunk)")
+
+    path = write_minari(tmp_path / "m", hoppers(20))
+    monkeypatch.setattr(import_dataset, "h5_flags", fail)
+    with pytest.raises(envs.DataError, match="more memory than .* MB that reading may take, allow more with --memory"):
+        imported("minari", path, HOPPER, tmp_path / "o.npz")
+
+
+def test_minari_without_metadata_file(tmp_path):
+    """Before 0.5 the counts were attributes of the HDF5 file; where there are none, it is said what lacks."""
+    batch = hoppers(50)
+    path = write_minari(tmp_path / "m", batch)
+    (path / "metadata.json").unlink()
+    with pytest.raises(envs.DataError, match="neither metadata.json nor the HDF5 file says total_steps"):
+        imported("minari", path, HOPPER, tmp_path / "o.npz")
+    with h5py.File(path / "main_data.hdf5", "r+") as file:
+        file.attrs.update({"total_steps": 50, "total_episodes": len(episodes_of(batch))})
+    ours, _, _ = imported("minari", path, HOPPER, tmp_path / "o.npz")
+    np.testing.assert_array_equal(ours.next_obs, batch.next_obs)
+
+
+@pytest.mark.parametrize("name, shape, said", [
+    ("observations", (3, 11), "episode_0 has 3 observations, 50 actions"),
+    ("rewards", (49,), "49 rewards, 50 terminations, 50 truncations: it should be T \\+ 1 observations"),
+    ("observations", (51, 4, 4), "observations is float64 \\(51, 4, 4\\), not numbers of shape \\(N, M\\)"),
+])  # fmt: skip
+def test_episodes_that_do_not_fit_together_say_how(name, shape, said, tmp_path):
+    batch = hoppers(50)._replace(truncated=np.arange(50) == 49, terminated=np.zeros(50, bool))
+    path = write_minari(tmp_path / "m", batch, **{name: np.zeros(shape)})
+    with pytest.raises(envs.DataError, match=said):
+        imported("minari", path, HOPPER, tmp_path / "o.npz")
+
+
+def test_a_link_is_named(tmp_path):
+    path = write_d4rl_batch(tmp_path / "d", hoppers(50), rewards=None)
+    with h5py.File(path, "r+") as file:
+        file["rewards"] = h5py.ExternalLink("other.hdf5", "/rewards")
+    with pytest.raises(envs.DataError, match="rewards is a link, and links are not followed"):
+        imported("d4rl", path, HOPPER, tmp_path / "o.npz")
+
+
+@pytest.mark.parametrize("place", ["next_observations", "rewards"])
+def test_numbers_too_large_are_refused_without_a_warning(place, tmp_path):
+    batch = hoppers(50)
+    changes = {"next_observations": batch.next_obs.astype(float), "rewards": batch.rew.astype(float)}
+    changes[place][3] = 1e300
+    path = write_d4rl_batch(tmp_path / "d", batch, **changes)
+    with pytest.raises(envs.DataError, match="NaN or infinity in it"):
+        imported("d4rl", path, HOPPER, tmp_path / "o.npz")
+
+
+def test_what_is_refused_leaves_no_folder(tmp_path):
+    path = write_d4rl_batch(tmp_path / "d", hoppers(50), rewards=np.full(50, np.nan))
+    with pytest.raises(envs.DataError):
+        imported("d4rl", path, HOPPER, tmp_path / "new" / "deep" / "o.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def test_a_full_disk_is_not_the_files_fault(tmp_path, monkeypatch):
+    def full(path, batches, meta):
+        next(iter(batches))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = write_d4rl_batch(tmp_path / "d", hoppers(50))
+    monkeypatch.setattr(envs, "save_dataset", full)
+    with pytest.raises(envs.DataError, match="o.npz: cannot be written .No space left on device.; --out names"):
+        imported("d4rl", path, HOPPER, tmp_path / "o.npz")
+
+
+def test_a_large_chunk_is_kept_unpacked(tmp_path, monkeypatch):
+    """All rows in one chunk of 9 MB: HDF5's own cache may hold 1, and each part would unpack the chunk anew."""
+    batch = envs.join([hoppers(1000)] * 100)
+    path, caches, opened = tmp_path / "d", [], import_dataset.opened
+    monkeypatch.setattr(import_dataset, "opened", lambda path, *cache: (caches.extend(cache), opened(path, *cache))[1])
+    imported("d4rl", write_d4rl_batch(path, batch), HOPPER, tmp_path / "small.npz")
+    assert caches == []
+    obs = batch.obs.astype(np.float64)
+    with h5py.File(path, "r+") as file:
+        del file["observations"]
+        file.create_dataset("observations", data=obs, chunks=obs.shape, compression="gzip")
+    ours, _, _ = imported("d4rl", path, HOPPER, tmp_path / "o.npz")
+    assert caches == [obs.nbytes] and len(ours.rew) == 100_000
+
+
+def test_observations_in_a_group_are_named(tmp_path):
+    """A space of several parts, as of Gymnasium's goal robots."""
+    batch = hoppers(50)._replace(truncated=np.arange(50) == 49, terminated=np.zeros(50, bool))
+    path = write_minari(tmp_path / "m", batch)
+    with h5py.File(path / "main_data.hdf5", "r+") as file:
+        file.move("episode_0/observations", "episode_0/x")
+        file["episode_0/observations/desired_goal"] = np.zeros((51, 2))
+    with pytest.raises(envs.DataError, match="observations is a group of desired_goal"):
+        imported("minari", path, HOPPER, tmp_path / "o.npz")
+
+
+def test_robots_that_go_on_after_a_fall_are_said_with_what_follows(tmp_path):
+    """A hopper that lies on the ground from row ten on, recorded without termination."""
+    lying = hoppers(40)
+    low = np.arange(40) >= 10
+    obs = np.where(low[:, None], np.float32(0.1), lying.obs)
+    batch = lying._replace(obs=obs, next_obs=obs, terminated=np.zeros(40, bool), truncated=np.arange(40) == 39)
+    _, meta, _ = imported("minari", write_minari(tmp_path / "m", batch), HOPPER, tmp_path / "o.npz")
+    (note,) = [note for note in meta["notes"] if "fallen" in note]
+    assert "in 31 of 40 rows; 31 go on where the robot has fallen: imagined paths" in note and "--start initial" in note
 
 
 def test_the_originals_folder_is_found(tmp_path, capsys, monkeypatch):
@@ -216,9 +752,10 @@ def test_the_originals_folder_is_found(tmp_path, capsys, monkeypatch):
     assert run.main(line) == 0
     (made,) = Path("data/hopper").glob("brac_eps1_*.npz")
     printed = capsys.readouterr().out
-    assert f"dataset {made}: 3,000 transitions" in printed and "begin with the random actions" in printed
+    rows = "3,000 of 3,220 rows: whole episodes from all over the file, drawn with seed 0"
+    assert f"dataset {made}: 3,000 transitions" in printed and f"note: {rows}\n" in printed
     about = json.loads(Path("log/hopper/offline/bremen/bremen0/run.json").read_text())
-    assert about["data"] == {"file": str(made), "sha256": envs.sha256(made)}
+    assert about["data"] == {"file": str(made.resolve()), "sha256": envs.sha256(made), "rows": rows}
     before = made.stat().st_mtime_ns
     assert run.main([*line, "--exp_name", "again"]) == 0 and made.stat().st_mtime_ns == before
     Path("data/Hopper/eps1/data.data-00000-of-00001").unlink()  # the .npz is enough
@@ -265,7 +802,7 @@ def test_command_line(tmp_path):
 )
 def test_what_cannot_be_imported_is_said_in_one_line(words, said, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(import_dataset, "isolated", lambda f, *args: f(*args))
-    monkeypatch.setattr(import_dataset, "limit", lambda size: None)
+    monkeypatch.setattr(import_dataset, "limit", lambda size, memory: None)
     try:
         status = import_dataset.main([*map(str, words), "--out", str(tmp_path / "o.npz")])
     except SystemExit as e:

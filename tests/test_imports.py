@@ -100,6 +100,36 @@ def test_importing_bremen_needs_no_display():
     assert not loaded & {"matplotlib", "glfw"}
 
 
+# --- modules of the same name that somebody else has ------------------------------------------------------------------
+
+INSTALLED = """
+import importlib.machinery as m, runpy, sys
+find = lambda name, path=None, target=None: m.PathFinder.find_spec(name, [{root!r}]) if path is None else None
+installed = type("Installed", (), {{"find_spec": staticmethod(find)}})  # as pip install -e does it
+sys.meta_path.insert(1 + sys.meta_path.index(m.PathFinder), installed)
+"""
+FIRST = {  # what comes first: what is imported, the module that says so (run.py says it in one line, and ends)
+    "envs/": ("import bremen", "bremen.py"),
+    "nets/": ("import trpo", "trpo.py"),
+    "trpo.py": ("import run", "run.py: bremen.py"),
+    "bremen/": ("import run", "run.py: run.py"),
+    "nets.py": ("runpy.run_module('run', run_name='__main__')", "run.py: trpo.py"),
+    "envs/__init__.py": ("runpy.run_module('run', run_name='__main__')", "run.py: bremen.py"),
+}
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_another_module_that_is_found_first_is_named(first, tmp_path):
+    """One sentence: an ImportError or, from the command line, all that is printed, and status 2."""
+    path, (code, speaker) = tmp_path / first, FIRST[first]
+    path.mkdir() if first.endswith("/") else (path.parent.mkdir(exist_ok=True), path.touch())
+    line = [sys.executable, "-c", INSTALLED.format(root=str(ROOT)) + code]
+    done = subprocess.run(line, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""}, capture_output=True, text=True)
+    said = done.stderr.splitlines()
+    assert said[-1].removeprefix("ImportError: ").startswith(f"{speaker} needs its own") and str(path) in said[-1]
+    assert (done.returncode, len(said)) == (2, 1) if speaker.startswith("run.py: ") else done.returncode == 1
+
+
 # --- docstrings and sizes --------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ import sys
 import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,8 +50,9 @@ PROMISED.append("run.json")
 
 @pytest.fixture(scope="module", autouse=True)
 def short_pendulum():
-    """Episodes of 25 steps instead of 200."""
+    """Episodes of 25 steps instead of 200, and no waiting for the disk: nobody cuts the power of a test."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
         patch.setitem(envs.TASKS, "pendulum", dataclasses.replace(envs.TASKS["pendulum"], max_steps=25))
         yield
 
@@ -157,6 +160,8 @@ def collection(reference, tmp_path_factory):
     rewritten(policy, folder / "short_policy.npz", theta=np.zeros(3, np.float32))
     rewritten(policy, folder / "text_policy.npz", theta=envs.read_npz(policy)["theta"].astype(str))
     rewritten(policy, folder / "no_sizes.npz", meta='{"env": "pendulum", "sizes": []}')
+    shutil.copy(data, folder / "taken.npz")
+    (folder / "taken_described.png").mkdir()
     (folder / "bytes.json").write_bytes(b"\xff\xfe{}")
     for name, text in {"broken": '{"env": ', "list": "[1, 2]", "null": "null", "unknown": '{"gama": 0.9}'}.items():
         (folder / f"{name}.json").write_text(text)
@@ -266,11 +271,11 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "run exists": (PENDULUM, "--resume"),
     "run exists, data missing": ([*PENDULUM, "--n_train", "299"], "exists"),
     "second run exists": ([*PENDULUM, "--random_seeds", "7", "0"], "bremen0"),
-    "log_dir below a file": ([*PLAIN, "--log_dir", "text.npz/x"], "text.npz"),
+    "log_dir below a file": ([*PLAIN, "--log_dir", "text.npz/x"], "--log_dir names another place"),
     "log_dir below a file, data missing": ([*PLAIN, "--log_dir", "text.npz/x", "--n_train", "299"], "text.npz"),
     "log_dir a file": ([*PLAIN, "--log_dir", "text.npz"], "text.npz"),
     "log_dir in /proc": ([*PLAIN, "--log_dir", "/proc/log"], "/proc/log"),
-    "data_dir below a file": ([*PLAIN, "--data_dir", "text.npz/x"], "text.npz"),
+    "data_dir below a file": ([*PLAIN, "--data_dir", "text.npz/x"], "--data_dir names another place"),
     "data_dir in /proc": ([*PLAIN, "--data_dir", "/proc/data"], "/proc/data"),
     "online, log_dir below a file": (["--mode", "online", "--log_dir", "text.npz/x"], "text.npz"),
     "resume missing": (["--resume", "absent"], "absent"),
@@ -283,6 +288,10 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "resume a policy": (["--resume", "not_a_checkpoint"], "checkpoint"),
     "resume with other shapes": (["--resume", "other_shapes"], "checkpoint"),
     "resume with another seed": (["--resume", LOG, "--seed", "3"], "--seed"),
+    "resume with data that are not there": (["--resume", LOG, "--data", "absent.npz"], "go on with --resume"),
+    "resume with other data": (["--resume", LOG, "--data", "nan.npz"], "its SHA-256 is another"),
+    "resume with a folder of data": (["--resume", LOG, "--data", "data"], "the SHA-256 of FILE is"),
+    "resume in another place of data": (["--resume", LOG, "--data_dir", "data"], "leave --data_dir away"),
     "resume with many seeds": (["--resume", LOG, "--random_seeds", "3", "4"], "--random_seeds"),
     "resume in another env": (["--resume", LOG, "--env", "hopper"], "--env"),
     "resume with a picture": (["--resume", LOG, "--out", "x.png"], "--out"),
@@ -326,7 +335,7 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "collect twice": ([*COLLECT], "exists"),
     "collect onto a file": ([*COLLECT, "--out", "text.npz"], "text.npz"),
     "collect onto a folder": ([*COLLECT, "--out", "data"], "data"),
-    "collect below a file": ([*COLLECT, "--out", "text.npz/x.npz"], "text.npz"),
+    "collect below a file": ([*COLLECT, "--out", "text.npz/x.npz"], "--out names another place"),
     "describe and collect": (["--mode", "collect", "--describe", "text.npz", "--n_train", "9"], "leave --n_train away"),
     "random actions of a policy": (
         [*COLLECT, "--policy", f"{LOG}/policy.npz", "--out", "p.npz"],
@@ -336,7 +345,8 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "describe a policy": (["--mode", "collect", "--describe", f"{LOG}/policy.npz"], "policy.npz"),
     "describe text": (["--mode", "collect", "--describe", "text.npz"], "text.npz"),
     "describe an unknown env": (["--mode", "collect", "--describe", "moon.npz"], "moon"),
-    "describe onto a folder": (["--mode", "collect", "--describe", "data.npz", "--out", "data"], "data"),
+    "describe onto a folder": (["--mode", "collect", "--describe", "data.npz", "--out", "data"], "--out names another"),
+    "describe where no picture can be": (["--mode", "collect", "--describe", "taken.npz"], "--out names another place"),
     "collect into /proc": ([*COLLECT, "--out", "/proc/data/x.npz"], "/proc/data"),
     "collect with a dataset": (
         [*COLLECT, "--noise", "pure", "--policy", "data.npz", "--out", "x.npz"],
@@ -620,7 +630,8 @@ def test_same_seed_same_bytes(reference, finished, dataset, here, no_pictures):
     twin, other = (here / "log/pendulum/offline/bremen" / f"bremen{seed}" for seed in (0, 1))
     same_results(finished, twin)
     assert (here / dataset.relative_to(reference[0])).read_bytes() == dataset.read_bytes()
-    assert (twin / "config.json").read_bytes() == (finished / "config.json").read_bytes()
+    elsewhere = json.loads((twin / "config.json").read_text()) | {"data_dir": str(reference[0] / "data")}
+    assert elsewhere == json.loads((finished / "config.json").read_text())
     with pytest.raises(AssertionError):
         same_results(twin, other)
     assert untimed(twin) != untimed(other)
@@ -751,7 +762,7 @@ def test_a_run_killed_and_resumed_gives_the_same_bytes(moment, finished, dataset
     (folder,) = here.glob("log/pendulum/offline/bremen/bremen0")
     go("--resume", folder)
     same_results(finished, folder)
-    assert sorted(p.name for p in folder.iterdir() if not p.name.endswith(".tmp")) == PROMISED
+    assert sorted(p.name for p in folder.iterdir()) == PROMISED
 
 
 def test_resuming_a_finished_run_changes_no_result(reference, finished, tmp_path, no_pictures, monkeypatch, capsys):
@@ -801,7 +812,8 @@ def test_ctrl_c_before_the_first_checkpoint_can_be_resumed_too(
         trip(patch, (bremen, "fit_dynamics"), 1, KeyboardInterrupt())
         assert interrupted(*PENDULUM, "--data", dataset) not in (0, None)
     folder = here / "log/pendulum/offline/bremen/bremen0"
-    assert "no checkpoint yet" in stderr_line(capsys) and [p.name for p in folder.iterdir()] == ["config.json"]
+    assert "no checkpoint yet" in stderr_line(capsys)
+    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "run.json"]
     go("--resume", folder)
     same_results(finished, folder)
 
@@ -965,10 +977,10 @@ def test_a_full_disk_leaves_the_previous_checkpoint(again, here, no_pictures, mo
         with monkeypatch.context() as patch:
             trip(patch, place, call, full)
             assert run.main([*AGAIN, "--eval_model", "--keep_policies"]) == 2
-        assert "No space left" in stderr_line(capsys)
+        line = stderr_line(capsys)
         (folder,) = here.glob("log/pendulum/recursive/bremen/bremen0")
-        assert not list(folder.glob("*.tmp"))
-        go("--resume", folder)
+        assert "No space left" in line and not list(here.rglob("*.tmp"))
+        go(*line.split("go on with: python run.py ")[1].split())
         same_results(again[0], folder)
 
 
@@ -1020,6 +1032,390 @@ def test_twenty_kills_at_random_moments(mode, tmp_path):
         subprocess.run(resume if (folder / place).exists() else start, cwd=folder, check=True, **quiet)
         same_results(tmp_path / "whole" / place, folder / place)
     assert killed >= 15, "most of them while it ran"
+
+
+# --- data and runs that move, powers that end a run ------------------------------------------------------------------
+
+
+def stopped(monkeypatch, *argv, place=(bremen, "imagine_paths"), call=3):
+    """A run that Ctrl-C ends at the `call`-th call of the function at `place`.  -> its directory, whole path"""
+    with monkeypatch.context() as patch:
+        trip(patch, place, call, KeyboardInterrupt())
+        assert interrupted(*argv) == 130
+    (config,) = Path().glob("log/**/config.json")
+    return config.parent.resolve()
+
+
+BEGUN = {"with a checkpoint": {}, "without a checkpoint": {"place": (bremen, "fit_dynamics"), "call": 1}}
+
+
+@pytest.mark.parametrize("begun", BEGUN)
+def test_a_run_goes_on_from_another_folder(begun, finished, here, no_pictures, monkeypatch, capsys):
+    """With its default data, which are not collected again, wherever the run's directory itself is by then."""
+    (here / "home").mkdir()
+    monkeypatch.chdir(here / "home")
+    folder = stopped(monkeypatch, *PENDULUM, "--log_dir", "./log", **BEGUN[begun]).rename(here / "moved")
+    monkeypatch.chdir(here)
+    capsys.readouterr()
+    go("--resume", "moved")
+    assert "collecting" not in capsys.readouterr().out
+    same_results(finished, folder)
+    assert sorted(p.name for p in here.iterdir()) == ["home", "moved"]
+
+
+@pytest.mark.parametrize("begun", BEGUN)
+@pytest.mark.parametrize("given", [True, False], ids=["--data", "default"])
+def test_data_that_moved_are_named_with_data(begun, given, finished, dataset, here, no_pictures, monkeypatch, capsys):
+    """Refused in one line that says where they were, and how to go on; other data are refused in the same way.  Taken
+    at its word, the line completes the run, which then knows where its data are."""
+    shutil.copytree(dataset.parents[1], here / "data")
+    old = (here / "data" / "pendulum" / dataset.name).rename(here / dataset.name) if given else None
+    folder = stopped(monkeypatch, *PENDULUM, *(("--data", f"./{dataset.name}") if given else ()), **BEGUN[begun])
+    old, new = old or here / "data" / "pendulum" / dataset.name, here / "new place" / "new.npz"
+    new.parent.mkdir()
+    old.rename(new)
+    rewritten(dataset, here / "other.npz", rew=np.zeros(300, np.float32))
+    capsys.readouterr()
+    before = tree(here)
+    assert run.main(["--resume", str(folder), "--data", "other.npz"]) == 2
+    assert "other.npz" in (line := stderr_line(capsys)) and envs.sha256(dataset) in line
+    assert run.main(["--resume", str(folder)]) == 2
+    assert str(old) in (line := stderr_line(capsys)) and envs.sha256(dataset) in line and tree(here) == before
+    assert ("--mode collect" in line) == (not given)
+    words = re.search(r"go on with (--resume \S+ --data) FILE", line)[1].split()
+    with monkeypatch.context() as patch:  # interrupted once more: this line, too, can be taken at its word
+        trip(patch, (bremen, "fit_dynamics" if "without" in begun else "imagine_paths"), 1, KeyboardInterrupt())
+        assert interrupted(*words, new) == 130
+    go(*shlex.split(stderr_line(capsys).split("go on with: python run.py ")[1]))
+    same_results(finished, folder)
+    go("--resume", folder)
+    assert json.loads((folder / "run.json").read_text())["data"]["file"] == str(new)
+
+
+def test_collected_again_as_the_message_says_the_data_are_the_same(finished, here, no_pictures, monkeypatch, capsys):
+    folder = stopped(monkeypatch, *PENDULUM)
+    shutil.rmtree("data")
+    capsys.readouterr()
+    assert run.main(["--resume", str(folder)]) == 2
+    line = stderr_line(capsys)
+    go(*re.search(r"python run.py (--mode collect .*) FILE makes it again", line)[1].split(), "again.npz")
+    go("--resume", folder, "--data", "again.npz")
+    same_results(finished, folder)
+
+
+def test_places_are_kept_whole(dataset, finished, here, no_pictures, monkeypatch):
+    """In config.json and run.json, whatever was typed; the run is the same experiment still."""
+    shutil.copy(dataset, here / "d.npz")
+    os.symlink(finished, here / "lent")
+    (here / "sub").mkdir()
+    monkeypatch.chdir("sub")
+    go(*PENDULUM, "--data", "../d.npz", "--data_dir", "./e/../f", "--models", "../lent")
+    folder = here / "sub/log/pendulum/offline/bremen/bremen0"
+    config, about = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "run"))
+    assert (config["data"], config["data_dir"]) == (str(here / "d.npz"), str(here / "sub" / "f"))
+    assert (about["data"]["file"], about["models_from"]) == (str(here / "d.npz"), str(finished))
+    same_results(finished, folder)
+
+
+def old_fashioned(folder, checkpoint):
+    """Make a run directory what it was before places were kept whole, and before run.json was there from the start."""
+    config = json.loads((folder / "config.json").read_text()) | {"data_dir": "data"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "run.json").unlink(missing_ok=True)
+    if checkpoint:
+        arrays = envs.read_npz(folder / "checkpoint.npz")
+        meta = envs.read_meta("", arrays)
+        meta["config"]["data_dir"] = "data"
+        meta["history"]["data"]["file"] = os.path.relpath(meta["history"]["data"]["file"])
+        envs.write_npz(folder / "checkpoint.npz", **arrays | {"meta": json.dumps(meta)})
+
+
+@pytest.mark.parametrize("begun", BEGUN)
+def test_an_old_run_goes_on_in_its_own_folder(begun, finished, here, no_pictures, monkeypatch, capsys):
+    """From elsewhere it is refused, and nothing is collected; without a checkpoint nobody knows what its data were."""
+    (here / "home").mkdir()
+    monkeypatch.chdir(here / "home")
+    folder = stopped(monkeypatch, *PENDULUM, **BEGUN[begun])
+    old_fashioned(folder, checkpoint=begun == "with a checkpoint")
+    before, (data,) = tree(here), (here / "home").glob("data/pendulum/*.npz")
+    monkeypatch.chdir(here)
+    for line in (["--resume", str(folder)], ["--resume", str(folder), "--data", str(data)])[: 2 - (not BEGUN[begun])]:
+        capsys.readouterr()
+        assert run.main(line) == 2
+        assert ("SHA-256" if not BEGUN[begun] else "which data") in stderr_line(capsys) and tree(here) == before
+    monkeypatch.chdir(here / "home")
+    go("--resume", folder)
+    same_results(finished, folder)
+
+
+def test_a_run_json_that_was_damaged_is_said(dataset, here, no_pictures, monkeypatch, capsys):
+    folder = stopped(monkeypatch, *PENDULUM, "--data", dataset, **BEGUN["without a checkpoint"])
+    for text, words in {"{": "JSON", "{}": "which data", '{"data": [7]}': "which data"}.items():
+        (folder / "run.json").write_text(text)
+        capsys.readouterr()
+        status = run.main(["--resume", str(folder), "--data", str(dataset)])
+        assert status == 2 and words in stderr_line(capsys)
+
+
+def test_a_recursive_run_has_no_data_to_name(here, no_pictures, monkeypatch, capsys):
+    folder = stopped(monkeypatch, *AGAIN)
+    capsys.readouterr()
+    assert run.main(["--resume", str(folder), "--data", "x.npz"]) == 2
+    assert "--data: only with --mode offline" in stderr_line(capsys)
+
+
+def test_one_process_at_a_time_works_on_a_run(finished, dataset, here, no_pictures, monkeypatch, capsys):
+    """Whether the one in there began the run or resumed it; killed, however it was, it is no more in the way."""
+
+    def try_lock(*args):
+        with open(Path(LOG) / "config.json", "rb") as f, pytest.raises(BlockingIOError):
+            envs.lock(f)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bremen, "fit_dynamics", try_lock)
+        assert interrupted(*PENDULUM, "--data", dataset) == interrupted("--resume", LOG) == 130
+    code = "import fcntl, sys, time; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX)"
+    line = [sys.executable, "-c", f"{code}; print(flush=True); time.sleep(99)", f"{LOG}/config.json"]
+    other = subprocess.Popen(line, stdout=subprocess.PIPE)
+    other.stdout.readline()
+    before = tree(here)
+    capsys.readouterr()
+    assert run.main(["--resume", LOG]) == 2
+    assert "another process is working on this run" in stderr_line(capsys) and tree(here) == before
+    other.kill()
+    other.communicate()
+    go("--resume", LOG)
+    same_results(finished, here / LOG)
+
+
+def test_what_is_written_is_on_the_disk_before_and_after_it_gets_its_name(here, no_pictures, monkeypatch):
+    """Of every renaming of a run: what is renamed was synced before it (a directory: all that is in it), and the folder
+    of its new name after it, before anything else is renamed."""
+    synced, renamed = set(), []  # numbers of files and folders whose present content is on the disk; new names
+
+    def fsync(file):
+        synced.add(os.fstat(file).st_ino)
+
+    def rename(old, new, original=os.replace):
+        old, new = Path(old), Path(new).absolute()
+        assert {p.parent.stat().st_ino for p in renamed[-1:]} <= synced, f"the folder of {renamed[-1]}"
+        assert {p.stat().st_ino for p in (old, *old.glob("*"))} <= synced, old
+        synced.difference_update(p.stat().st_ino for p in (new, new.parent) if p.exists())
+        original(old, new)
+        renamed.append(new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", rename)
+    monkeypatch.setattr(Path, "rename", lambda self, new: rename(self, new))
+    go(*AGAIN, "--keep_policies", "--log_dir", "new/log")
+    assert renamed[-1].parent.stat().st_ino in synced
+    names = [path.name for path in renamed]
+    assert {"bremen0", "deployment_2.npz", "0003.npz", *PROMISED} <= set(names)
+    assert names.count("checkpoint.npz") == names.count("checkpoint_before.npz") + 1 == 8
+
+
+def test_folders_that_a_run_makes_are_on_the_disk(here, monkeypatch):
+    """Each of them is a name in the folder above it."""
+    synced = set()
+    monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
+    envs.make_folder(here / "a" / "b" / "c")
+    assert {p.stat().st_ino for p in (here, here / "a", here / "a" / "b")} == synced and (here / "a/b/c").is_dir()
+    synced.clear()
+    envs.make_folder(here / "a" / "b")
+    assert not synced
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs limits on the size of files")
+def test_a_disk_that_is_really_full_says_how_to_go_on(finished, dataset, here, no_pictures, capsys):
+    """A limit on the size of files stands for the disk's: too small for a checkpoint, for a dataset."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    smallest = min(p.stat().st_size for p in finished.glob("checkpoint*"))
+    try:
+        limit(smallest - 1000)
+        assert run.main([*PENDULUM, "--data", str(dataset)]) == 2
+        line = stderr_line(capsys)
+        limit(1000)
+        assert run.main([*COLLECT, "--out", "c.npz"]) == run.main([*PENDULUM, "--exp_name", "other"]) == 2
+    finally:
+        limit(before[0])
+    collected = capsys.readouterr().err.splitlines()
+    assert [re.search("--\\w+ names another place", text)[0].split()[0] for text in collected] == [
+        "--out",
+        "--data_dir",
+    ]
+    assert "checkpoint" in line and not list(here.rglob("*.tmp"))
+    go(*line.split("go on with: python run.py ")[1].split())
+    same_results(finished, here / LOG)
+
+
+SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
+
+
+@pytest.mark.parametrize("name, place, call", [
+    ("SIGTERM", (bremen, "imagine_paths"), 3), ("SIGTERM", (np, "savez"), 5), ("SIGHUP", (np, "savez"), 6),
+])  # fmt: skip
+def test_a_signal_ends_a_run_as_ctrl_c_does(
+    name, place, call, finished, dataset, here, no_pictures, monkeypatch, capsys
+):
+    """In the middle of an update, or of a file; the status is that of a process that died of the signal."""
+    number, calls, original = getattr(signal, name), [], getattr(*place)
+
+    def f(*args, **kwargs):
+        calls.append(1)
+        result = original(*args, **kwargs)
+        if len(calls) == call:
+            assert signal.getsignal(number) != signal.SIG_DFL, "or these tests would end here"
+            os.kill(os.getpid(), number)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, f)
+        assert interrupted(*PENDULUM, "--data", dataset) == SIGNALS[name]
+    line = stderr_line(capsys)
+    assert len(calls) == call and not list(here.rglob("*.tmp")) and signal.getsignal(number) == signal.SIG_DFL
+    go(*line.split("go on with: python run.py ")[1].split())
+    same_results(finished, here / LOG)
+
+
+def test_a_signal_ends_other_programs_too(capsys):
+    kill = lambda name: os.kill(os.getpid(), getattr(signal, name))
+    for name, status in SIGNALS.items():
+        assert run.guarded("p.py", lambda name=name: kill(name), "interrupted; the same line goes on") == status
+        assert capsys.readouterr().err == "p.py: interrupted; the same line goes on\n"
+    full = lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device", "x.csv"))
+    assert run.guarded("p.py", lambda: next(full()), "interrupted; the same line goes on") == 2
+    assert capsys.readouterr().err == "p.py: [Errno 28] No space left on device: 'x.csv'; the same line goes on\n"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run.guarded("p.py", lambda: kill("SIGHUP")) is None, "as under nohup"
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_what_a_killed_process_left_is_removed(finished, dataset, here, no_pictures):
+    """Whatever is in the run's directory; elsewhere what has the name of what is written, unless somebody writes it."""
+    shutil.copytree(finished, here / "run")
+    (here / "data" / "pendulum").mkdir(parents=True)
+    (here / "log/pendulum/offline/bremen").mkdir(parents=True)
+    data = Path("data/pendulum") / dataset.name
+    gone = [Path("run/checkpoint.npz.12.tmp"), Path("run/curves.png.3-ab.tmp"), data.with_name(f"{data.name}.7-cd.tmp")]
+    kept = [data.with_name(f"{data.name}.{name}") for name in ("8.tmp", "9.tmp", "tmp", "mine.tmp")]
+    for path in gone + kept:
+        path.write_bytes(b"" if path in (gone[1], kept[1]) else b"PK")  # an empty one may have begun just now
+    begun = [Path("log/pendulum/offline/bremen") / f".bremen0.{i}-ef.tmp" for i in (1, 2)]
+    for path, age in zip(begun, (60, 0)):
+        path.mkdir()
+        (path / "config.json").write_text("{}")
+        os.utime(path, (time.time() - age,) * 2)
+    with open(kept[0], "rb") as f:
+        envs.lock(f)
+        go("--resume", "run")
+        go(*PENDULUM)
+    assert not any(path.exists() for path in (*gone, begun[0])) and all(path.exists() for path in (*kept, begun[1]))
+    same_results(finished, here / LOG)
+
+
+def test_where_the_system_has_neither_locks_nor_synced_folders(finished, dataset, here, no_pictures, monkeypatch):
+    """Windows, and a file system that refuses both: the run is the same."""
+
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    folders = lambda path, *args, original=os.open: refuse() if os.path.isdir(path) else original(path, *args)
+    monkeypatch.setattr(os, "open", folders)
+    for name, fcntl in (("windows", None), ("network", SimpleNamespace(flock=refuse, LOCK_EX=2, LOCK_NB=4))):
+        monkeypatch.setattr(envs, "fcntl", fcntl)
+        go(*PENDULUM, "--data", dataset, "--exp_name", name)
+        folder = here / f"log/pendulum/offline/{name}/{name}0"
+        (folder / "policy.npz.1.tmp").write_text("perhaps somebody writes it")
+        go("--resume", folder)
+        same_results(finished, folder)
+        assert (folder / "policy.npz.1.tmp").exists()
+
+
+# --- terminals, pipes, read-only places ------------------------------------------------------------------------------
+
+
+def ascii_stream():
+    """What stdout is in an ASCII locale.  -> text stream"""
+    return io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+
+
+def test_an_ascii_terminal_shows_what_it_can(dataset, here, monkeypatch):
+    """±, names with bytes that are no letters, and error lines; dollars in a name are no formula."""
+    name = os.fsdecode(b"d\xc3\xa4t\xff $x_{^$.npz")
+    shutil.copy(dataset, here / name)
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, ascii_stream())
+    go("--mode", "collect", "--describe", name)
+    assert run.main(["--mode", "collect", "--describe", name + "ö"]) == 2
+    assert run.guarded("p.py", lambda: print("±")) is None
+    out, err = (stream.buffer.getvalue().decode("ascii") for stream in (sys.stdout, sys.stderr) if not stream.flush())
+    assert re.search(r"return +-\d+ \? \d+ over 12 episodes", out) and out.endswith("?\n")
+    assert err.startswith("run.py: d?t? ") and err.count("\n") == 1
+    assert (here / name.replace(".npz", "_described.png")).stat().st_size > 1000
+
+
+def test_output_that_nobody_reads_ends_a_run_in_one_line(finished, dataset, here, no_pictures, monkeypatch, capfd):
+    """As of `run.py ... | head -1`; the line says how to go on.  What comes at the end of all work may be lost."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert run.main([*PENDULUM, "--data", str(dataset)]) == 141
+    line = capfd.readouterr().err
+    assert line.count("\n") == 1 and f"go on with: python run.py --resume {LOG}\n" in line
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert run.guarded("p.py", lambda: print("the last words")) is None
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(sys, "stdout", None)  # closed by the shell
+    go("--resume", LOG)
+    sys.stdout.close()
+    same_results(finished, here / LOG)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_onto_a_full_disk_is_no_success(capfd, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run.guarded("p.py", lambda: print("a table")) == 2
+    assert capfd.readouterr().err == "p.py: [Errno 28] No space left on device\n"
+
+
+def test_the_originals_data_where_nothing_can_be_written(here, capsys):
+    """Found beside the file that is to be imported; the message says how to import it elsewhere."""
+    (here / "data/Pendulum/random").mkdir(parents=True)
+    (here / "data/Pendulum/random/data.index").write_bytes(b"x")
+    (here / "data/pendulum").touch()
+    assert run.main(PENDULUM) == 2
+    assert "import_dataset.py brac" in (line := stderr_line(capsys)) and line.endswith("for --data FILE\n")
+
+
+def test_no_place_for_compiled_kernels_is_one_line(here):
+    """Neither beside the modules nor at home, as in a read-only checkout: a notebook and --help work, each start
+    compiles anew; a folder of NUMBA_CACHE_DIR is taken, and nothing is said."""
+    for name in ("bremen", "envs", "nets", "trpo", "run"):
+        shutil.copy(HERE.parent / f"{name}.py", here)
+    for name in ("__pycache__", "home"):
+        (here / name).touch()  # a file: not even root can write below it
+    env = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT")}
+    env |= {"HOME": str(here / "home"), "XDG_CACHE_HOME": str(here / "home"), "MPLCONFIGDIR": str(here)}
+    work = "import numpy as np, nets, trpo; h = np.ones((2, 2)); print(nets._add_bias(h, np.ones(2), True).sum())"
+    for more, lines in ({}, 1), ({"NUMBA_CACHE_DIR": str(here / "cache")}, 0):
+        for words, out in (["-c", work], "8.0"), (["run.py", "--help"], "--help"):
+            line = [sys.executable, *words]
+            done = subprocess.run(line, cwd=here, env=env | more, capture_output=True, text=True)
+            assert done.returncode == 0 and out in done.stdout, done.stderr
+            assert done.stderr.count("\n") == lines == done.stderr.count("NUMBA_CACHE_DIR names one"), done.stderr
+    assert list((here / "cache").rglob("nets._add_bias*.nbi")), "with a place there is a cache"
 
 
 # --- flags ----------------------------------------------------------------------------------------------------------
@@ -1259,7 +1655,7 @@ def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pict
     own = (word for name, line in lines.items() if name not in other for word in line)
     go("--param_path", "other.json", "--data", dataset, *own)
     folder = here / "log/pendulum/offline/bremen/bremen3"
-    wanted = {**EVERYTHING, "data": str(dataset)}
+    wanted = {**EVERYTHING, "data": str(dataset), "data_dir": str(here / "elsewhere")}
     assert json.loads((folder / "config.json").read_text()) == wanted
     for name, default in FIELDS.items():
         if name != "mode":
@@ -1477,12 +1873,26 @@ def test_video(here, request, monkeypatch, capsys):
     (path,) = (here / "v").iterdir()
     with Image.open(path) as gif:
         assert gif.format == "GIF" and min(gif.size) >= 100 and gif.n_frames > 2
+        assert gif.info["duration"] == 50  # milliseconds, as in the simulator
         frames = [np.array(gif.convert("RGB")) for i in range(gif.n_frames) if gif.seek(i) is None]
     assert all(frame.std() > 5 for frame in frames), "all one colour"
     assert np.any(frames[0] != frames[-1]), "nothing moves"
     before = tree(here)
     assert run.main(argv) == 2
     assert "exists" in stderr_line(capsys).splitlines()[-1] and tree(here) == before
+
+
+def test_mp4(here):
+    """An MP4 of as many seconds as the episode; imageio reads it again."""
+    pytest.importorskip("imageio_ffmpeg")
+    import imageio.v3
+
+    random_policy(here / "policy.npz", "pendulum")
+    go("--mode", "video", "--env", "pendulum", "--policy", "policy.npz", "--video_format", "mp4", "--video_dir", "v")
+    (path,) = (here / "v").iterdir()
+    about = imageio.v3.immeta(path, plugin="FFMPEG")
+    seconds = 0.05 * envs.TASKS["pendulum"].max_steps
+    assert about["fps"] == 20 and about["duration"] == pytest.approx(seconds, abs=0.1)
 
 
 def test_mp4_without_its_extra_explains_itself(here, monkeypatch, capsys):

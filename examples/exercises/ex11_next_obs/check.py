@@ -23,7 +23,8 @@ def robot_by_robot(env, policy, steps, rng):
             ended = terminated[b] or truncated[b]
             after = infos["final_obs"][b] if ended else new[b]
             rows.append((obs[b], act[b], rew[b], after, terminated[b], truncated[b], time[b]))
-        returns.extend(infos.get("episode_returns", ()))
+        if "episode_returns" in infos:
+            returns.extend(infos["episode_returns"][infos["_episode_returns"]])
     return trpo.Paths(
         *(np.stack([np.stack(c) for c in column], 1) for column in zip(*(zip(*r) for r in robots)))
     ), returns

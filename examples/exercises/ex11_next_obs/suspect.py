@@ -12,6 +12,7 @@ def sample_paths(env, policy, steps, rng):
         time, act = env.elapsed.copy(), policy.sample(obs, rng)
         next_obs, rew, terminated, truncated, infos = env.step(act)
         columns.append((obs, act, rew, next_obs, terminated, truncated, time))
-        returns.extend(infos.get("episode_returns", ()))
+        if "episode_returns" in infos:
+            returns.extend(infos["episode_returns"][infos["_episode_returns"]])
         obs = next_obs
     return trpo.Paths(*(np.stack(column) for column in zip(*columns))), returns
