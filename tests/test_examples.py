@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from argparse import Namespace
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import compare_d3rlpy
@@ -277,6 +278,14 @@ def test_scores_are_zero_for_random_actions_and_one_for_the_behaviour_policy():
     np.testing.assert_allclose(tables.score("pendulum", [zero, one, 2 * one - zero]), [0, 1, 2], atol=1e-12)
 
 
+def changed(folder, place, **numbers):
+    """A copy of a run with other numbers in its config.json.  -> its folder"""
+    shutil.copytree(folder, place)
+    config = json.loads((place / "config.json").read_text()) | numbers
+    (place / "config.json").write_text(json.dumps(config))
+    return place
+
+
 def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
     nothing = report(tmp_path)
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
@@ -286,7 +295,34 @@ def test_report_refuses_what_is_no_run_or_not_finished(finished, tmp_path):
     lines = (tmp_path / "early/progress.csv").read_text().splitlines(keepends=True)
     (tmp_path / "early/progress.csv").write_text("".join(lines[:-1]))
     done = report(tmp_path / "early")
-    assert done.returncode == 2 and "not finished" in done.stderr
+    assert done.returncode == 2 and "not finished" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_report_leaves_out_what_is_not_finished(finished, tmp_path):
+    """Cut rows, no rows, no progress.csv, damaged files: a note each, and the table says how many seeds it has."""
+    three = finished / "offline/bremen/bremen3"
+    whole = changed(three, tmp_path / "log/whole")
+    text = (three / "progress.csv").read_text()
+    cut = {"early": text.rsplit("\n", 2)[0] + "\n", "half": text[:-9], "head": text.split("\n")[0] + "\n", "empty": ""}
+    for i, (name, rows) in enumerate(cut.items()):
+        (changed(three, tmp_path / "log" / name, seed=10 + i) / "progress.csv").write_text(rows)
+    (changed(three, tmp_path / "log/begun", seed=20) / "progress.csv").unlink()
+    (changed(three, tmp_path / "log/another", seed=21, gamma=0.5) / "progress.csv").unlink()
+    (changed(three, tmp_path / "log/damaged", seed=22) / "run.json").write_bytes(b"\x00{")
+    (changed(three, tmp_path / "log/bytes", seed=23) / "progress.csv").write_bytes(b"\xff,b\n1,2\n")
+    (tmp_path / "log/foreign").mkdir()
+    (tmp_path / "log/foreign/config.json").write_text("[1]")
+    (tmp_path / "link").symlink_to(whole)
+    done = report(tmp_path / "log", tmp_path / "link", tmp_path / "log/../log/whole")
+    assert done.returncode == 0, done.stderr
+    notes = [line.split()[1].rsplit("/", 1)[1] for line in done.stderr.splitlines()]
+    assert notes == sorted((*cut, "begun", "another", "damaged", "bytes", "foreign"))
+    assert "\n1 of 6 seeds: 10, 11, 12, 13, 20 not finished.\n" in done.stdout and done.stdout.count("###") == 1
+    plain = report(whole)
+    assert plain.stderr == "" and "seeds:" not in plain.stdout
+    alone = report(tmp_path / "log/early", tmp_path / "log/begun")
+    assert (alone.returncode, alone.stderr.count("\n")) == (2, 1) and "not finished" in alone.stderr
+    assert report(whole, tmp_path / "absent").returncode == 2
 
 
 def test_a_run_counts_once(finished, tmp_path):
@@ -297,14 +333,6 @@ def test_a_run_counts_once(finished, tmp_path):
     shutil.copytree(folders[0], tmp_path / "copy")
     copied = report(*folders, tmp_path / "copy")
     assert copied.stdout == want.stdout and f"copy is left out, {folders[0]} has" in copied.stderr
-
-
-def changed(folder, place, **numbers):
-    """A copy of a run with other numbers in its config.json.  -> its folder"""
-    shutil.copytree(folder, place)
-    config = json.loads((place / "config.json").read_text()) | numbers
-    (place / "config.json").write_text(json.dumps(config))
-    return place
 
 
 def test_no_run_is_lost_side_by_side(finished, tmp_path):
@@ -444,3 +472,54 @@ def test_a_sweep_does_not_take_a_run_with_other_numbers_for_its_own(finished, tm
         assert not tables.unfinished(folder) and line[-2:] == ["--data_dir", str(tmp_path / "data")]
     assert sweep.main([str(tmp_path), *same, "--gamma", "0.9"]) == 2
     assert "gamma 0.99, not 0.9" in capsys.readouterr().err
+
+
+# --- as people start them --------------------------------------------------------------------------------------------
+
+
+PROGRAMS = sorted((ROOT / "examples").glob("*.py")) + sorted((ROOT / "examples/parts").glob("*.py"))
+IMPORT = """
+import runpy, sys
+for path in sys.argv[1:]:  # each as if it were the first
+    before, path_before = set(sys.modules), list(sys.path)
+    runpy.run_path(path, run_name="imported")
+    sys.path[:] = path_before
+    for name in set(sys.modules) - before & {"report", "sweep", "trial", "run", "bremen", "envs", "nets", "trpo"}:
+        del sys.modules[name]
+"""
+
+
+def test_programs_find_their_modules_wherever_they_are_started(tmp_path):
+    """With PYTHONSAFEPATH, or `python -P`, the folder of a program is not on the path."""
+    line = [sys.executable, "-c", IMPORT, *map(str, PROGRAMS)]
+    done = subprocess.run(line, cwd=tmp_path, env=os.environ | {"PYTHONSAFEPATH": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def ascii_terminal():
+    """A terminal that knows no other letters.  -> a function: what stdout has shown"""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True) for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        yield lambda: out.buffer.getvalue().decode()
+
+
+def test_no_letter_of_a_report_ends_it_on_an_ascii_terminal(finished, tmp_path):
+    shutil.copytree(finished / "offline/bremen/bremen3", tmp_path / "dé/bremen3")
+    shutil.copytree(finished / "offline/bremen/bremen3", tmp_path / "dé/zwölf")
+    with ascii_terminal() as shown:
+        assert tables.main([str(tmp_path / "dé"), "--csv", str(tmp_path / "é.csv")]) == 0
+        assert repeat.main([str(tmp_path / "nö.csv"), str(tmp_path)]) == 2
+        assert sweep.main([str(tmp_path / "nö"), "--env", "pendulum", "--noise", "rosé"]) == 2
+        assert re.search(r"\d \? \d", shown())
+
+
+def test_no_letter_of_a_comparison_ends_it_on_an_ascii_terminal(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples/parts"))
+    import trial
+
+    tiny = dict(model_epochs=1, clone_steps=10, n_train=300, imagined_steps=200, horizon=20, iterations=1)
+    monkeypatch.setattr(trial, "SMALL", trial.SMALL | tiny)
+    with ascii_terminal() as shown:
+        trial.compare()
+        assert re.search(r"last policy: \S+ \? \d", shown())

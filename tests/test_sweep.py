@@ -1,19 +1,29 @@
 """examples/sweep.py on a Dask cluster: a real scheduler and real workers, each with a folder of its own."""
 
 import csv
+import dataclasses
+import io
+import itertools
 import json
+import logging
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+import sweep
+
+import run
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP = str(ROOT / "examples" / "sweep.py")
@@ -106,9 +116,20 @@ def begun(process):
 SMALL = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 5".split()
 
 
+@pytest.fixture(scope="module")
+def other_program(tmp_path_factory):
+    """A copy of the five modules with a comment more.  -> its folder"""
+    folder = tmp_path_factory.mktemp("other")
+    for name in MODULES:
+        shutil.copy(ROOT / name, folder)
+    with open(folder / "bremen.py", "a") as f:
+        f.write("# another one\n")
+    return folder
+
+
 @pytest.mark.whole
 def test_a_sweep_on_workers_without_shared_files_is_the_same_as_a_local_one(tmp_path):
-    """One worker is killed in the middle: its run dies with it, and goes on with the other from its last checkpoint."""
+    """One worker is killed in the middle: its run dies with it, and goes on elsewhere from its last checkpoint."""
     line = [SWEEP, "s", *SMALL, "--mode", "offline", "recursive"]
     with started(tmp_path / "client", *line) as local:
         assert local.wait(120) == 0, (tmp_path / "client.txt").read_text()
@@ -121,10 +142,235 @@ def test_a_sweep_on_workers_without_shared_files_is_the_same_as_a_local_one(tmp_
         folder = tmp_path / "client/s/log/pendulum" / words[words.index("--mode") + 1] / "bremen/bremen0"
         until((folder / "checkpoint.npz").exists)
         os.kill(first.pid, signal.SIGKILL)
-        until(lambda: not old.is_running(), seconds=5)
+        until(lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE, seconds=5)
         assert client.wait(120) == 0, (tmp_path / "client.txt").read_text()
+        until(lambda: not [*(tmp_path / "w2").rglob("config.json")], seconds=5)  # no copies stay with a worker
+        more = ["--data", "s/data/pendulum/pure_600_seed0.npz", "--models", "s", "--target_kl", "1e-4"]
+        client = stack.enter_context(started(tmp_path / "client", SWEEP, "t", *SMALL, *more, "--scheduler", address))
+        assert client.wait(120) == 0, (tmp_path / "client.txt").read_text()
+    (told,) = (path.read_text() for path in (tmp_path / "client/t").rglob("*.txt"))
+    assert f"models of {tmp_path}/client/s/log/pendulum/offline/bremen/bremen0, commit" in told
     log = folder.with_name("bremen0.txt")
-    starts, want = log.read_text().split("BREMEN ")[1:], tmp_path / "local" / log.relative_to(tmp_path / "client/s")
-    print(log.read_text())
-    log.write_text(want.read_text())
+    before, after = log.read_text().split("BREMEN ", 2)[1:]
+    assert str(tmp_path / "w") not in before + after, "paths are those of the client"
+    log.write_text((tmp_path / "local" / log.relative_to(tmp_path / "client/s")).read_text())
     assert files(tmp_path / "client/s") == files(tmp_path / "local")
+
+
+@pytest.mark.whole
+def test_workers_that_would_compute_something_else_get_no_run(tmp_path, other_program):
+    """One line that names both sides; and where no other worker is left, exit status 2 and nothing else on stderr."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/run.py").write_text("import a_package_that_is_not_there\n")
+    with ExitStack() as stack:
+        address = stack.enter_context(scheduler(tmp_path / "scheduler"))
+        said = []
+        for program in other_program, tmp_path / "broken":
+            with worker(address, tmp_path / "w", "--no-nanny", program=program):
+                line = [sys.executable, SWEEP, "s", *SMALL, "--scheduler", address]
+                done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+            said.append(done.stderr)
+    assert re.search(r"worker tcp://\S+ gets no run: program [0-9a-f]{12} there, [0-9a-f]{12} here", said[0]), said
+    assert "No module named 'a_package_that_is_not_there'" in said[1]
+
+
+@pytest.mark.whole
+def test_no_run_outlives_a_local_sweep(tmp_path):
+    """Nor would two processes write to one directory when the same line goes on."""
+    with started(tmp_path / "client", SWEEP, "s", *SMALL) as local:
+        child, _ = until(lambda: begun(local))
+        os.kill(local.pid, signal.SIGKILL)
+        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, seconds=5)
+
+
+# --- parts of it ------------------------------------------------------------------------------------------------------
+
+
+class Cluster:
+    """What sweep.Fleet sees of Dask: workers that come and go, and tasks that a test lets end as it likes."""
+
+    status = "running"
+
+    def __init__(self, *workers):
+        self.workers, self.said, self.tasks, self.numbers = dict.fromkeys(workers, 1), [], {}, itertools.count()
+
+    def nthreads(self):
+        return dict(self.workers)
+
+    def get_versions(self):
+        python = {"packages": {"python": "3"}}
+        return {"client": python, "workers": dict.fromkeys(self.workers, python)}
+
+    def submit(self, f, *given, workers, pure):
+        future = Namespace(key=f"task{next(self.numbers)}", status="pending", done=lambda: future.status != "pending",
+                           cancel=lambda: self.tasks.pop(future.key, None), exception=lambda: future.error)  # fmt: skip
+        if f is sweep.examined:
+            self.said.append((*workers, "examined", (self.answers.get(*workers, {"commit": "a"}), "/program", "/home")))
+        else:
+            self.tasks[future.key] = (*workers, given[1], future)
+        return future
+
+    def get(self, batch):
+        said, self.said = self.said, []
+        return said
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def fleet(monkeypatch):
+    """A function (jobs, workers, answers of workers) -> a sweep.Fleet, the Cluster that it works on"""
+    import distributed
+
+    monkeypatch.setattr(sweep.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sweep, "answer", lambda program: {"numpy": "2", "commit": "a"})
+    monkeypatch.setattr(sweep.Fleet, "contents", lambda *given: {})
+    monkeypatch.setattr(sweep.Fleet, "take", lambda *given: None)
+
+    def made(jobs, workers, **answers):
+        cluster = Cluster(*workers)
+        cluster.answers = {a: {"numpy": "2", "commit": "a"} for a in workers} | answers
+        monkeypatch.setattr(distributed, "Queue", lambda client: cluster)
+        return sweep.Fleet(cluster, Path("/root"), [([], Path(job)) for job in jobs], True), cluster
+
+    return made
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_run_is_with_two_workers_and_each_ends_once(fleet, seed):
+    """Whatever workers do: they are lost, new ones come, good and bad, tasks end badly, last words come too late."""
+    rng, jobs = np.random.default_rng(seed), [f"/root/{i}" for i in range(12)]
+    ships, cluster = fleet(jobs, ["w0", "w1", "w2"])
+    ships.TRIES, ended, new = 10**6, [], itertools.count(3)
+    cluster.answers = Namespace(get=lambda address, other: {"numpy": "2" if address[0] == "w" else "1", "commit": "a"})
+
+    def happens(seconds):
+        """One step of the world, in place of sleep()."""
+        with_workers = [folder for address, folder, _ in cluster.tasks.values() if address in cluster.workers]
+        assert all(address[0] == "w" for address, *_ in cluster.tasks.values()), "a bad worker has a run"
+        assert len(with_workers) == len(set(with_workers)) and not set(with_workers) & set(ended)
+        if rng.random() < 0.3 and len(cluster.workers) > 1:
+            lost = rng.choice(list(cluster.workers))
+            del cluster.workers[lost]
+            cluster.workers |= {f"w{next(new)}": 1, f"bad{next(new)}": 1}
+        for key, (address, _, future) in list(cluster.tasks.items()):
+            what = rng.choice(["goes on", "tells", "ends", "fails"], p=[0.5, 0.2, 0.2, 0.1])
+            if address in cluster.workers and what in ("tells", "ends"):
+                cluster.said.append((key, None if what == "tells" else 0, []))
+            if address in cluster.workers and what in ("ends", "fails"):
+                future.status, future.error = ("finished" if what == "ends" else "error"), OSError("disk")
+                del cluster.tasks[key]
+
+    sweep.time.sleep = happens
+    for folder, why in ships.results():
+        ended.append(str(folder))
+        assert why == ""
+    assert sorted(ended) == sorted(jobs)
+
+
+def test_a_run_that_fails_is_not_tried_again_one_that_loses_its_workers_is(fleet):
+    """Three times in a row without a checkpoint; as often as it takes where there is a new one each time."""
+    ships, cluster = fleet(["/root/fails", "/root/loses", "/root/advances"], ["w0", "w1", "w2"])
+    cluster.answers = Namespace(get=lambda address, other=None: {"numpy": "2", "commit": "a"})
+    begun, new = [], itertools.count(3)
+
+    def happens(seconds):
+        """One step of the world, in place of sleep()."""
+        for key, (address, folder, _) in list(cluster.tasks.items()):
+            begun.append(folder)
+            if folder == "/root/advances":
+                cluster.said.append((key, None if begun.count(folder) < 8 else 0, []))
+            if folder == "/root/fails":
+                cluster.said.append((key, 1, []))
+            else:
+                cluster.workers.pop(address, None)
+                cluster.workers[f"w{next(new)}"] = 1
+            del cluster.tasks[key]
+
+    sweep.time.sleep = happens
+    assert sorted(ships.results()) == [(Path("/root/advances"), ""), (Path("/root/fails"), ""),
+                                       (Path("/root/loses"), "3 workers were lost with it")]  # fmt: skip
+    assert [begun.count(f"/root/{name}") for name in ("advances", "fails", "loses")] == [8, 1, 3]
+
+
+def test_a_worker_that_differs_is_refused_and_the_others_do_its_runs(fleet, capsys):
+    ships, cluster = fleet(["/root/a"], ["bad", "good"], bad={"numpy": "1", "commit": "a"})
+    sweep.time.sleep = lambda seconds: [cluster.said.append((key, 0, [])) for key in cluster.tasks]
+    assert list(ships.results()) == [(Path("/root/a"), "")]
+    assert capsys.readouterr().err == "worker bad gets no run: numpy 1 there, 2 here\n"
+    ships, _ = fleet(["/root/a"], ["bad"], bad="it does not find this program")
+    with pytest.raises(run.UsageError, match="worker bad gets no run: it does not find this program"):
+        list(ships.results())
+
+
+def test_paths_of_a_run_move_there_and_back(tmp_path):
+    """To the same bytes: config.json, run.json, a log and a checkpoint; other files and numbers stay as they are."""
+    meta = {"config": {"data": "/c/d.npz", "data_dir": "/c/data"}, "history": {"x": 0.1, "file": "/c/d.npz"}}
+    np.savez(tmp_path / "checkpoint.npz", **{"state.theta": np.arange(3.0)}, meta=json.dumps(meta))
+    (tmp_path / "config.json").write_text(json.dumps({"data": "/c/dé.npz", "std": 0.1, "hidden": [1, 2]}, indent=1))
+    np.savez(tmp_path / "policy.npz", theta=np.arange(3.0), meta='{"a": "/c"}')
+    (tmp_path / "checkpoint_before.npz").write_bytes(b"PK damaged")
+    out, back = (lambda text: text.replace('"/', '"/w1/')), (lambda text: text.replace("/w1", ""))
+    for path in tmp_path.iterdir():
+        there = sweep.relocated(path, path.read_bytes(), out)
+        moves = path.name in ("checkpoint.npz", "config.json")
+        assert (there != path.read_bytes()) == moves and sweep.relocated(path, there, back) == path.read_bytes()
+    path = tmp_path / "checkpoint.npz"
+    there = np.load(io.BytesIO(sweep.relocated(path, path.read_bytes(), out)))
+    assert json.loads(str(there["meta"]))["history"] == {"x": 0.1, "file": "/w1/c/d.npz"}
+
+
+def test_changes_are_told_once_the_checkpoint_first(tmp_path):
+    for name in "a.txt", "checkpoint.npz", "x.1.tmp", "policies/0.npz", "progress.csv":
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    seen, places = {}, [tmp_path / "checkpoint.npz", tmp_path / "progress.csv", tmp_path, tmp_path / "absent"]
+    names = lambda: [Path(os.fsdecode(name)).name for name, _ in sweep.changes(places, seen)]
+    assert names() == ["checkpoint.npz", "progress.csv", "a.txt", "0.npz"] and names() == []
+    (tmp_path / "a.txt").write_text("more")
+    assert names() == ["a.txt"]
+
+
+def test_what_a_line_names_is_absolute_and_travels(tmp_path, monkeypatch):
+    """Wherever the line was typed; a name may hold spaces; a value may stand behind an equals sign."""
+    monkeypatch.chdir(tmp_path)
+    own = [f"m/log/{name}" for name in ("run.json", "config.json", "checkpoint.npz")]
+    for name in "my data.npz", "s/data/pendulum/pure_9_seed0.npz", *own:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('{"env": "pendulum"}')
+    small = "--env pendulum --n_train=9 --models m".split()
+    ((line, folder),) = sweep.plan(Path("s"), [*small, "--data", "my data.npz"])
+    assert folder == tmp_path / "s/log/pendulum/offline/bremen/bremen0"
+    assert all(Path(word).is_absolute() for word in line if "/" in word or "data" in word.replace("--data", ""))
+    lent = {tmp_path / name for name in own}
+    assert sweep.inputs(line) == {tmp_path / "my data.npz"} | lent
+    ((line, _),) = sweep.plan(Path("s"), small)
+    assert sweep.inputs(line) == {tmp_path / "s/data/pendulum/pure_9_seed0.npz"} | lent
+    (tmp_path / "c.json").write_text('{"env": "pendulum", "data": "my data.npz"}')
+    ((line, _),) = sweep.plan(Path("s"), ["--param_path", "c.json"])
+    assert sweep.inputs(line) == {tmp_path / "my data.npz", tmp_path / "c.json"}
+
+
+def test_the_same_data_by_another_name_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.npz").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    line = "--env pendulum --data".split()
+    ((words, folder),) = sweep.plan(Path("s"), [*line, "d.npz"])
+    folder.mkdir(parents=True)
+    cfg = run.read_config(vars(run.parser().parse_args(words)))
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(cfg) | {"data": "d.npz"}))
+    for same in "d.npz", "./d.npz", "link/d.npz", tmp_path / "d.npz":
+        assert sweep.plan(Path("s"), [*line, str(same)])[0][1] == folder
+    with pytest.raises(run.UsageError, match="holds a run with data"):
+        sweep.plan(Path("s"), [*line, "e.npz"])
+
+
+@pytest.mark.parametrize("words", ["--workers 0", "--workers -1", "--workers 2 --scheduler tcp://x:1",
+                                   "--scheduler foo", "--scheduler ''", "--env=ant", "--restore_path x"])  # fmt: skip
+def test_a_line_that_cannot_be_used_is_refused(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(logging, "disable", lambda: None)
+    assert sweep.main([str(tmp_path / "s"), "--env", "pendulum", *shlex.split(words)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
