@@ -1,6 +1,7 @@
 """Versions: what pyproject.toml promises, packages that are missing or broken, returns with another MuJoCo."""
 
 import ast
+import csv
 import functools
 import json
 import os
@@ -12,8 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import envs
+import run
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = (ROOT / "pyproject.toml").read_text()
+RESULTS = ROOT / "examples" / "results"
 BOUND = re.compile(r'"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)')  # "name[extra]>=1.2
 RUN_TIME = dict(BOUND.findall(re.search(r"^dependencies = \[(.*?)^\]", PROJECT, re.M | re.S)[1]))
 
@@ -53,6 +58,31 @@ def test_every_package_that_is_imported_is_declared_with_its_lowest_version():
         assert undeclared(EXTRAS.replace(f'"{name}>=', '"other>='), imported("all others")) == {name}
 
 
+def test_every_lowest_version_was_tried():
+    """The page of what came out tells of the bounds as they are: one that is changed is to be tried again."""
+    table = re.findall(r"^\| ([\w-]+) \| ([\d.]+) \|", (RESULTS / "versions.md").read_text(), re.M)
+    assert len(table) > 20 and dict(table) == dict(BOUND.findall(PROJECT))
+
+
+def made_with(page):
+    """The versions of each run behind a page: the column `versions`, or what the policies of its runs say."""
+    for path in sorted((RESULTS / page).glob("*.csv")):
+        with open(path, newline="") as f:
+            found = [row["versions"] for row in csv.DictReader(f) if "versions" in row]
+        yield from (set(re.findall(r"(\w+)[= ](\d[\w.+]*)", text)) for text in found)
+    if page == "recursive_classroom":
+        for path in (ROOT / "examples" / "pretrained").glob("*.npz"):
+            yield set(run.load_policy(path, envs.TASKS[path.stem])[1]["versions"].items())
+
+
+@pytest.mark.parametrize("page", ["offline", "ablations", "strategies", "recursive_classroom"])
+def test_a_page_of_results_states_the_versions_of_its_runs(page):
+    told = set(re.findall(r"(\w+) (\d[\w.+]*\w)", " ".join((RESULTS / f"{page}.md").read_text().split())))
+    assert list(made_with(page))
+    for made in made_with(page):
+        assert len(made) >= 7 and made <= told, made - told
+
+
 # --- packages that are missing or broken ------------------------------------------------------------------------------
 
 TRAINING = "--env hopper --mode offline --preset smoke --noise random"
@@ -82,12 +112,12 @@ import json, sys
 import numpy as np
 import envs, nets, run
 
-found, share = {{}}, float(sys.argv[1])
+found, share, threads = {{}}, float(sys.argv[1]), nets.use_threads(1)
 for path in sorted([*run.HERE.glob("examples/behavior/*.npz"), *run.HERE.glob("examples/pretrained/*.npz")]):
     task, rng = envs.TASKS[path.stem], np.random.default_rng(0)
     policy, _ = run.load_policy(path, task)
     act = lambda obs, rng: share * policy.mean(obs)
-    returns, _ = envs.evaluate(task, act, {EPISODES}, rng, nets.workers())
+    returns, _ = envs.evaluate(task, act, {EPISODES}, rng, threads)
     found[f"{{path.parent.name}}/{{path.stem}}"] = returns.tolist()
 print(json.dumps([run.versions(), found]))
 """
@@ -108,20 +138,35 @@ def apart(x, y):
     return abs(x.mean() - y.mean()) / np.sqrt(x.var(ddof=1) / len(x) + y.var(ddof=1) / len(y))
 
 
+@functools.cache
+def measured(python, share=1.0):
+    """As `returns`, once; and a line for each policy, to be read with `-s`."""
+    versions, found = returns(python, share)
+    print(
+        f"\nMuJoCo {versions['mujoco']}, Python {versions['python']}, actions times {share}: mean ± std of {EPISODES}"
+    )
+    for name, x in found.items():
+        print(f"{name}: {x.mean():,.0f} ± {x.std():,.0f}")
+    return found
+
+
+def test_distance_by_hand():
+    """Means 2 and 5, variances 1 and 4, three numbers each: 3 / sqrt(5/3)."""
+    assert apart(np.array([1.0, 2.0, 3.0]), np.array([3.0, 5.0, 7.0])) == pytest.approx(3 / np.sqrt(5 / 3))
+
+
 @pytest.mark.slow
-def test_shipped_policies_return_the_same_with_other_versions():
-    """BREMEN_PYTHONS="a/bin/python b/bin/python" pytest -m slow -s -k other_versions: with other MuJoCos in them."""
-    if not (pythons := os.environ.get("BREMEN_PYTHONS", "").split()):
-        pytest.skip("BREMEN_PYTHONS names no interpreters with other versions")
-    measured = [returns(python) for python in [sys.executable, *pythons]]
-    names = list(measured[0][1])
-    assert len(names) == len(list(ROOT.glob("examples/[bp]*/*.npz"))) >= 10
-    print("\n| mean action, mean ± std | " + " | ".join(versions["mujoco"] for versions, _ in measured) + " |")
-    for name in names:
-        print(f"| {name} | " + " | ".join(f"{x[name].mean():,.0f} ± {x[name].std():,.0f}" for _, x in measured) + " |")
-    for versions, found in measured[1:]:
-        far = {name: apart(found[name], measured[0][1][name]) for name in names}
-        print(versions, f"{max(far.values()):.1f} standard errors apart at most")
-        assert max(far.values()) < 4, {name: round(x, 1) for name, x in far.items()}
-    weaker = returns(sys.executable, share=0.8)[1]
-    assert all(apart(weaker[name], measured[0][1][name]) > 4 for name in names), "the test cannot tell policies apart"
+@pytest.mark.parametrize("python", os.environ.get("BREMEN_PYTHONS", "").split())
+def test_shipped_policies_return_the_same_with_other_versions(python):
+    """BREMEN_PYTHONS="a/bin/python b/bin/python" pytest -m slow -s tests/test_versions.py: other MuJoCos in them."""
+    ours, theirs = measured(sys.executable), measured(python)
+    assert len(ours) == len(list(ROOT.glob("examples/[bp]*/*.npz"))) >= 10
+    assert not (far := {name: x for name in ours if (x := apart(ours[name], theirs[name])) > 4}), far
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("BREMEN_PYTHONS" not in os.environ, reason="BREMEN_PYTHONS names no interpreters")
+def test_other_policies_do_not_return_the_same():
+    """Four fifths of each action are another policy, and told apart."""
+    ours, weaker = measured(sys.executable), measured(sys.executable, 0.8)
+    assert not (near := {name: x for name in ours if (x := apart(ours[name], weaker[name])) < 4}), near

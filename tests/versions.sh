@@ -18,6 +18,11 @@ cd "$copy"
 .venv/installer/bin/pip install -q uv
 uv="$PWD/.venv/installer/bin/uv"
 $uv venv -q --allow-existing --python "$python" .venv
-$uv pip install -q --python .venv --resolution "$how" --only-binary :all: --all-extras -r pyproject.toml -e .
+build=/dev/null
+if [ "$how" = lowest-direct ]; then # uv takes the newest for the build whatever is asked for
+    build="$PWD/.venv/build.txt"
+    sed -n 's/^requires = \["\(setuptools\)>=\(.*\)"\]/\1==\2.*/p' pyproject.toml > "$build"
+fi
+$uv pip install -q --python .venv --resolution "$how" --only-binary :all: --all-extras -b "$build" -r pyproject.toml -e .
 echo "$how, $(.venv/bin/python -V):" $($uv pip freeze --python .venv --exclude-editable)
 .venv/bin/python -m pytest -q -n auto -m "not slow" "$@"
