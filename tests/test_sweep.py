@@ -241,7 +241,7 @@ def fleet(monkeypatch):
 @pytest.mark.parametrize("seed", range(5))
 def test_no_run_is_with_two_workers_and_each_ends_once(fleet, seed):
     """Whatever workers do: they are lost, new ones come, good and bad, tasks end badly, last words come too late."""
-    rng, jobs = np.random.default_rng(seed), [f"/root/{i}" for i in range(12)]
+    rng, jobs = np.random.default_rng(seed), [f"/sweep/{i}" for i in range(12)]
     ships, cluster = fleet(jobs, ["w0", "w1", "w2"])
     ships.TRIES, ended, new = 10**6, [], itertools.count(3)
     cluster.answers = Namespace(get=lambda address, other: {"numpy": "2" if address[0] == "w" else "1", "commit": "a"})
@@ -272,7 +272,7 @@ def test_no_run_is_with_two_workers_and_each_ends_once(fleet, seed):
 
 def test_a_run_that_fails_is_not_tried_again_one_that_loses_its_workers_is(fleet):
     """Three times in a row without a checkpoint; as often as it takes where there is a new one each time."""
-    ships, cluster = fleet(["/root/fails", "/root/loses", "/root/advances"], ["w0", "w1", "w2"])
+    ships, cluster = fleet(["/sweep/fails", "/sweep/loses", "/sweep/advances"], ["w0", "w1", "w2"])
     cluster.answers = Namespace(get=lambda address, other=None: {"numpy": "2", "commit": "a"})
     begun, new = [], itertools.count(3)
 
@@ -280,9 +280,9 @@ def test_a_run_that_fails_is_not_tried_again_one_that_loses_its_workers_is(fleet
         """One step of the world, in place of sleep()."""
         for key, (address, folder, _) in list(cluster.tasks.items()):
             begun.append(folder)
-            if folder == "/root/advances":
+            if folder == "/sweep/advances":
                 cluster.said.append((key, None if begun.count(folder) < 8 else 0, []))
-            if folder == "/root/fails":
+            if folder == "/sweep/fails":
                 cluster.said.append((key, 1, []))
             else:
                 cluster.workers.pop(address, None)
@@ -290,17 +290,17 @@ def test_a_run_that_fails_is_not_tried_again_one_that_loses_its_workers_is(fleet
             del cluster.tasks[key]
 
     sweep.time.sleep = happens
-    assert sorted(ships.results()) == [(Path("/root/advances"), ""), (Path("/root/fails"), ""),
-                                       (Path("/root/loses"), "3 workers were lost with it")]  # fmt: skip
-    assert [begun.count(f"/root/{name}") for name in ("advances", "fails", "loses")] == [8, 1, 3]
+    assert sorted(ships.results()) == [(Path("/sweep/advances"), ""), (Path("/sweep/fails"), ""),
+                                       (Path("/sweep/loses"), "3 workers were lost with it")]  # fmt: skip
+    assert [begun.count(f"/sweep/{name}") for name in ("advances", "fails", "loses")] == [8, 1, 3]
 
 
 def test_a_worker_that_differs_is_refused_and_the_others_do_its_runs(fleet, capsys):
-    ships, cluster = fleet(["/root/a"], ["bad", "good"], bad={"numpy": "1", "commit": "a"})
+    ships, cluster = fleet(["/sweep/a"], ["bad", "good"], bad={"numpy": "1", "commit": "a"})
     sweep.time.sleep = lambda seconds: [cluster.said.append((key, 0, [])) for key in cluster.tasks]
-    assert list(ships.results()) == [(Path("/root/a"), "")]
+    assert list(ships.results()) == [(Path("/sweep/a"), "")]
     assert capsys.readouterr().err == "worker bad gets no run: numpy 1 there, 2 here\n"
-    ships, _ = fleet(["/root/a"], ["bad"], bad="it does not find this program")
+    ships, _ = fleet(["/sweep/a"], ["bad"], bad="it does not find this program")
     with pytest.raises(run.UsageError, match="worker bad gets no run: it does not find this program"):
         list(ships.results())
 
