@@ -233,7 +233,7 @@ def fleet(monkeypatch):
         cluster = Cluster(*workers)
         cluster.answers = {a: {"numpy": "2", "commit": "a"} for a in workers} | answers
         monkeypatch.setattr(distributed, "Queue", lambda client: cluster)
-        return sweep.Fleet(cluster, Path("/root"), [([], Path(job)) for job in jobs], True), cluster
+        return sweep.Fleet(cluster, Path("/sweep"), [([], Path(job)) for job in jobs], True), cluster
 
     return made
 
