@@ -251,7 +251,7 @@ def table(runs, unfinished):
     print(f"{transitions:,.0f} real transitions per seed{', by deployment' if recursive else ''}.\n")
     if unfinished:
         seeds = ", ".join(map(str, sorted(unfinished)))
-        print(f"{len(runs)} of {len(runs) + len(unfinished)} seeds: {seeds} not finished.\n")
+        print(f"{len(runs)} of {len(runs) + len(unfinished)} seeds; not finished: {seeds}.\n")
     print(f"| seed | {' | '.join(names)} | minutes |\n|---|{'---|' * (len(names) + 1)}")
     text = lambda m, s: "unknown" if np.isnan(m) else f"{m:,.0f}" + (f" ± {s:,.0f}" if np.isfinite(s) else "")
     for r in runs:

@@ -317,7 +317,7 @@ def test_report_leaves_out_what_is_not_finished(finished, tmp_path):
     assert done.returncode == 0, done.stderr
     notes = [line.split()[1].rsplit("/", 1)[1] for line in done.stderr.splitlines()]
     assert notes == sorted((*cut, "begun", "another", "damaged", "bytes", "foreign"))
-    assert "\n1 of 6 seeds: 10, 11, 12, 13, 20 not finished.\n" in done.stdout and done.stdout.count("###") == 1
+    assert "\n1 of 6 seeds; not finished: 10, 11, 12, 13, 20.\n" in done.stdout and done.stdout.count("###") == 1
     plain = report(whole)
     assert plain.stderr == "" and "seeds:" not in plain.stdout
     alone = report(tmp_path / "log/early", tmp_path / "log/begun")
