@@ -635,18 +635,12 @@ def preset(cfg):
     return {k: v for table in tables for name in ("*", cfg.env) for k, v in table.get(name, {}).items()}
 
 
-def configured(stored=(), **given):
-    """The numbers of a preset, then those `stored` in a file, then those `given`: configured(env="ant", seed=1).
-
-    The later wins.  model_epochs without model_steps mean exactly so many: model_steps of before do not count.  -> Config
-    """
-    numbers = {}
-    for layer in (dict(stored), given):
-        if "model_epochs" in layer:
-            layer = {"model_steps": 0} | layer
-        numbers |= layer
-    first = Config(**{k: numbers[k] for k in ("mode", "env", "preset") if k in numbers})
-    return replace(first, **preset(first) | numbers)
+def configured(**given):
+    """The numbers of a preset, but for those that are `given`: configured(env="ant", seed=1).  -> Config"""
+    if "model_epochs" in given:  # epochs that are asked for are not raised by a preset
+        given = {"model_steps": 0} | given
+    first = Config(**{k: given[k] for k in ("mode", "env", "preset") if k in given})
+    return replace(first, **preset(first) | given)
 
 
 CHOICES = {

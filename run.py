@@ -21,10 +21,8 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -72,11 +70,8 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message + (f"; did you mean {near[0]}?" if near else " (see --help)"))
 
 
-def parser(cfg=None):
-    """The command line of run.py: a flag for each field of bremen.Config, and some for files.  -> Parser
-
-    --help shows the numbers of `cfg`.
-    """
+def parser(cfg):
+    """The command line of modes offline and recursive; --help shows the numbers of `cfg`.  -> Parser"""
     p = Parser(
         prog="run.py",
         usage="python run.py --env ENV --mode MODE [flags]",
@@ -85,7 +80,7 @@ def parser(cfg=None):
         epilog="Flags win over the file of --param_path, and this wins over the preset, wherever they stand on the "
         "line.  The flags of the original program work, too: python examples/original.py --help",
         allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,  # then only the flags that were given are in the result
+        argument_default=argparse.SUPPRESS,  # only flags that were given are in the result
     )
     files = p.add_argument_group("runs and files")
     files.add_argument("--random_seeds", type=int, nargs="+", metavar="N", help="several seeds, one run after another")
@@ -94,61 +89,59 @@ def parser(cfg=None):
     files.add_argument("--log_dir", help="where runs are kept (log)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
     files.add_argument("--resume", metavar="DIR", help="go on with a run; and --data FILE if its data moved")
-    files.add_argument("--policy", metavar="FILE", help="policy.npz to collect with or to evaluate")
-    files.add_argument("--out", metavar="FILE", help="collect: the dataset to write")
-    cfg = cfg or bremen.configured()
-    shown = f"numbers of the run (in brackets: for --env {cfg.env} --mode {cfg.mode} --preset {cfg.preset})"
-    numbers = p.add_argument_group(shown)
-    for f, text in zip(fields(cfg), field_comments()):
-        add_field(numbers, f, text, getattr(cfg, f.name))
+    title = f"numbers of the run (in brackets: with --env {cfg.env} --mode {cfg.mode} --preset {cfg.preset})"
+    numbers = p.add_argument_group(title)
+    for f in fields(cfg):
+        add_field(numbers, f.name, cfg)
     return p
 
 
-def field_comments():
-    """The comments beside the fields of bremen.Config: they are the help texts.  -> list of texts"""
-    return re.findall(r"^    \w+: [^#\n]+  # (.+)$", inspect.getsource(bremen.Config), re.M)
+@functools.cache
+def comments():
+    """The comment beside each field of bremen.Config.  -> {field: text}"""
+    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", inspect.getsource(bremen.Config), re.M))
 
 
-def add_field(group, f, text, value):
-    """Add the flag of a field of bremen.Config, whose help is `text` and whose present value is `value`."""
-    kind = type(f.default)
+def add_field(group, name, cfg):
+    """Add the flag of a field of bremen.Config; its help is the comment beside the field, and its number in `cfg`."""
+    value = getattr(cfg, name)
+    kind = type(value)
     shown = " ".join(map(str, value)) if kind is tuple else value
-    options = {"help": f"{text} [{shown}]".replace("%", "%%")}
+    options = {"help": f"{comments()[name]} [{shown}]".replace("%", "%%")}
     if kind is bool:
         options["action"] = argparse.BooleanOptionalAction
     elif kind is tuple:
         options.update(type=int, nargs="+", metavar="N")
-    elif f.name in bremen.CHOICES:
-        options["choices"] = bremen.CHOICES[f.name]
+    elif name in bremen.CHOICES:
+        options["choices"] = bremen.CHOICES[name]
     else:
         options.update(type=kind, metavar=kind.__name__.upper())
-    group.add_argument(f"--{f.name}", **options)
+    group.add_argument(f"--{name}", **options)
 
 
 def read_flags(argv):
     """The flags that were given on a command line, and no others.  -> {name: value}; or UsageError"""
-    p = parser(preset_of(argv)) if "--help" in argv or "-h" in argv else parser()
+    p = parser(preset_of(argv))
     _, unknown = p.parse_known_args(argv)
     if unknown:  # flags of the original program, or of none
         argv = page("original").translate(argv)
     return vars(p.parse_args(argv))
 
 
-def preset_of(argv):
-    """The numbers that --mode, --env and --preset choose, for --help.  -> Config; or UsageError"""
+def preset_of(argv, **given):
+    """The numbers that --mode, --env and --preset choose on a command line.  -> Config; or UsageError"""
     p = Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     for name in ("mode", "env", "preset"):
         p.add_argument(f"--{name}")
-    given, _ = p.parse_known_args(argv)
-    return read_config(vars(given))
+    flags, _ = p.parse_known_args(argv)
+    return read_config(vars(flags) | given)
 
 
 def read_config(given, path=None):
     """The numbers of a run.  given: flags {name: value}; path: a JSON file of such values.  -> Config; or UsageError
 
-    Each number comes from the first of these that has it: the flags, the file, what the preset changes for this mode
-    and robot, what it changes for all robots, the default in Config.  Paths become absolute here, and only here: the
-    next program may start in another folder.
+    Each number comes from the first of these that has it: the flags, the file, and what bremen.configured chooses, a
+    preset or the default.  Paths become absolute here, and only here: the next program may start in another folder.
     """
     names = {f.name for f in fields(bremen.Config)}
     stored = {name: as_tuple(value) for name, value in read_json(path).items()} if path else {}
@@ -159,7 +152,9 @@ def read_config(given, path=None):
         if "preset" in flags and flags["preset"] != stored.get("preset", flags["preset"]):
             preset = flags["preset"]
             raise ValueError(f"has all numbers of preset {stored['preset']}: leave --preset {preset} away")
-        cfg = bremen.configured(stored, **flags)
+        if "model_epochs" in flags:
+            stored.pop("model_steps", None)  # see bremen.configured
+        cfg = bremen.configured(**stored | flags)
         return replace(cfg, data=cfg.data and os.path.realpath(cfg.data), data_dir=os.path.realpath(cfg.data_dir))
     except ValueError as e:
         raise UsageError(f"{path}: {e}" if path else str(e)) from e
@@ -398,7 +393,7 @@ def get_dataset(cfg, opts, known=None):
 
     -> Batch, meta, Path; or UsageError, envs.DataError.  meta["rows"] says which rows of the file are taken ("": all)
     """
-    path = page("resume").find_data(cfg, opts, known) if "resume" in opts else find_dataset(cfg, opts)
+    path = page("resume").find_data(cfg, opts, known) if "resume" in opts else find_dataset(cfg)
     data, meta = load_rows(path, envs.TASKS[cfg.env])
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
@@ -409,44 +404,20 @@ def get_dataset(cfg, opts, known=None):
     return taken, meta, path
 
 
-def find_dataset(cfg, opts):
+def find_dataset(cfg):
     """Where the data of a new run are: as --data says, else the default dataset, which is collected when it is not
     there.  -> Path; or UsageError"""
-    path = Path(os.path.realpath(cfg.data or default_dataset(cfg, opts)))
+    path = Path(os.path.realpath(cfg.data or default_dataset(cfg)))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {short_path(path)}")
         with writing(path, "--data_dir names another place"):
-            make_dataset(cfg, opts, path)
+            page("collect").make_dataset(cfg, path)
     return path
 
 
-def default_dataset(cfg, opts):
+def default_dataset(cfg):
     """Where the dataset of these settings is kept.  -> Path"""
-    if "policy" in opts:  # never to be mistaken for the shipped policy's
-        raise UsageError("--policy makes a dataset of its own: --mode collect --out FILE, then --data FILE")
     return Path(cfg.data_dir) / cfg.env / f"{cfg.noise}_{cfg.n_train}_seed{cfg.seed}.npz"
-
-
-def make_dataset(cfg, opts, path):
-    """Collect n_train transitions into the file `path`: of --policy or the shipped behaviour policy, with its `noise`,
-    or of uniform random actions.  -> its meta"""
-    task, sample, about = envs.TASKS[cfg.env], None, {"policy": "uniform random"}
-    if cfg.noise == "random" and "policy" in opts:
-        raise UsageError("--noise random asks no policy: leave --policy away")
-    if cfg.noise != "random":
-        source = Path(opts.get("policy", HERE / "examples" / "behavior" / f"{cfg.env}.npz"))
-        policy, policy_meta = load_policy(source, task)
-        sample, about = policy.sample, {"policy": source.name}
-        if "return_mean" in policy_meta:
-            about["policy_return"] = [policy_meta["return_mean"], policy_meta["return_std"]]
-    envs.make_folder(path.parent)
-    progress, rng = Progress(), bremen.streams(cfg.seed)["collect"]
-    report = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
-    acts, threads = envs.behavior(task, sample, cfg.noise), nets.use_threads(cfg.threads)
-    batches = envs.collect_parts(task, acts, cfg.n_train, rng, threads=threads, report=report)
-    meta = save_batches(path, cfg, batches, noise=cfg.noise, **about)
-    progress.close()
-    return meta
 
 
 def save_batches(path, cfg, batches, **meta):
@@ -498,28 +469,6 @@ def some_rows(data, meta, cfg):
     ends = np.cumsum(lengths[lengths > 0]) - 1
     some.truncated[ends] |= ~some.terminated[ends]
     return some, f"{n:,} of {rows:,} rows: whole episodes from all over the file, drawn with seed {cfg.seed}"
-
-
-def run_collect(cfg, opts):
-    """--mode collect: write a dataset."""
-    path = Path(opts["out"]) if "out" in opts else default_dataset(cfg, opts)
-    if path.exists():
-        raise UsageError(f"{path} exists: name another file with --out")
-    with writing(path, "--out names another place"):
-        meta = make_dataset(cfg, opts, path)
-    text = returns_text(meta["return_mean"], meta["return_std"], meta["episodes"])
-    say(f"{path}: {meta['transitions']:,} transitions, return {text}")
-
-
-def run_evaluate(cfg, opts):
-    """--mode evaluate: a saved policy's return, without and with its noise."""
-    if "policy" not in opts:
-        raise UsageError("--mode evaluate needs --policy FILE (a policy.npz of a run)")
-    task, rng = envs.TASKS[cfg.env], bremen.streams(cfg.seed)["evaluate"]
-    policy, _ = load_policy(opts["policy"], task)
-    for name, act in (("mean action", policy.mean), ("sampled actions", policy.sample)):
-        returns, steps = envs.evaluate(task, act, cfg.eval_episodes, rng, nets.use_threads(cfg.threads))
-        say(f"{name}: return {summary(returns)['text']}, length {np.mean(steps):,.0f} steps")
 
 
 # --- the picture of a run -------------------------------------------------------------------------------------------
@@ -909,155 +858,20 @@ def check_packages(cfg):
         raise UsageError(f"{e.__cause__ or e}{MEND}") from e
 
 
-MODES = {"offline": run_offline, "recursive": run_recursive, "collect": run_collect, "evaluate": run_evaluate}
-MODES_OF_FLAGS = {  # the modes that use a flag; all other flags are for training: modes offline and recursive
-    "mode env preset seed threads random_seeds param_path": tuple(MODES),
-    "data": ("offline",),
-    "deployments deployed_steps all_bc": ("recursive",),
-    "out": ("collect",),
-    "data_dir": ("offline", "collect"),
-    "policy": ("offline", "collect", "evaluate"),
-    "eval_episodes": ("offline", "recursive", "evaluate"),
-    "n_train noise": ("offline", "recursive", "collect"),
-}
-
-
-def modes_of(flag):
-    """The modes that use a flag.  -> tuple of names"""
-    return next((modes for flags, modes in MODES_OF_FLAGS.items() if flag in flags.split()), ("offline", "recursive"))
+ONLY = {"offline": ("data", "data_dir", "models"), "recursive": ("deployments", "deployed_steps", "all_bc")}
 
 
 def check_flags(mode, opts):
-    """UsageError for the first flag that this mode does not use."""
-    for flag in opts:
-        if mode not in (modes := modes_of(flag)):
-            raise UsageError(f"--{flag}: only with --mode {' or '.join(modes)}")
+    """UsageError for a flag that only the other mode uses."""
+    for other, names in ONLY.items():
+        for name in names:
+            if name in opts and mode != other:
+                raise UsageError(f"--{name}: only with --mode {other}")
 
 
 # --- entry ----------------------------------------------------------------------------------------------------------
 
-
-def configs_of(opts):
-    """What the flags of a command line ask for: a Config per seed.  -> list; or UsageError"""
-    if "resume" in opts:
-        base = page("resume").read_config(opts)
-    else:
-        base = read_config(opts, opts.get("param_path"))
-    check_flags(base.mode, opts)
-    check_packages(base)
-    seeds = opts.get("random_seeds", [base.seed])
-    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise UsageError(f"--random_seeds {' '.join(map(str, seeds))}: different numbers of at least 0, please")
-    configs = [replace(base, seed=seed) for seed in seeds]
-    if base.mode in ("offline", "recursive") and "resume" not in opts:
-        for cfg in configs:
-            check_new(run_folder(cfg, opts))
-    return configs
-
-
-def run_one(cfg, opts):
-    """One run.  -> exit status: 0, or 1 if its training diverged"""
-    try:
-        with HELD:
-            MODES[cfg.mode](cfg, opts)
-        return 0
-    except FloatingPointError as e:
-        way = "the same would happen again, so change a number and --exp_name"
-        text = f"training stopped: {e}; {run_folder(cfg, opts)} holds what there was; {way}"
-        return complain("run.py", 1, text)
-
-
-def plain_streams():
-    """Let stdout and stderr show "?" for letters that their encoding lacks: a ± or a name of a file ends no run."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w")  # None: closed by whoever started us
-        setattr(sys, name, stream)
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-
-
-def flush_output():
-    """Write out what was printed.  OSError where the disk is full; none where nobody reads it any more"""
-    try:
-        sys.stdout.flush()
-    except OSError as e:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again, with a traceback
-        if not isinstance(e, BrokenPipeError):
-            raise
-
-
-@contextlib.contextmanager
-def signals_as_ctrl_c():
-    """For a `with` block: SIGTERM and SIGHUP end it by KeyboardInterrupt(number), as Ctrl-C does.  Yields nothing"""
-
-    def stop(number, frame):
-        raise KeyboardInterrupt(number)
-
-    main_thread = threading.current_thread() is threading.main_thread()  # no other may set a handler
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if main_thread and hasattr(signal, name)]
-    numbers = [n for n in numbers if signal.getsignal(n) == signal.SIG_DFL]  # under nohup SIGHUP is ignored
-    for n in numbers:
-        signal.signal(n, stop)
-    try:
-        yield
-    finally:
-        for n in numbers:
-            signal.signal(n, signal.SIG_DFL)
-
-
-def guarded(program, work, how_to_go_on=lambda: ""):
-    """work(), the body of a program, whose errors become one line; `how_to_go_on` has its end after an interruption.
-
-    -> the exit status: that of `work`; 1 for training that diverged, 2 for what cannot be used or written,
-    128 + the number of a signal: 130 for Ctrl-C, 143 for SIGTERM, 141 for output that nobody reads
-    """
-    plain_streams()
-    try:
-        with signals_as_ctrl_c():
-            try:
-                return work()
-            finally:
-                flush_output()
-    except FloatingPointError as e:
-        return complain(program, 1, e)
-    except (UsageError, envs.DataError) as e:
-        return complain(program, 2, e)
-    except ImportError as e:
-        return complain(program, 2, f"{e.__cause__ or e}{MEND}")
-    except BrokenPipeError:
-        return complain(program, 128 + 13, "interrupted", how_to_go_on())  # 13: SIGPIPE
-    except OSError as e:
-        return complain(program, 2, e, how_to_go_on())
-    except KeyboardInterrupt as e:
-        return complain(program, 128 + next(iter(e.args), signal.SIGINT), "interrupted", how_to_go_on())
-
-
-def complain(program, status, *texts):
-    """One line on stderr.  -> the status"""
-    words = "; ".join(str(text) for text in texts if str(text)).split()
-    print(f"{program}:", *words, file=sys.stderr)
-    return status
-
-
-def main(argv=None):
-    """Run the command line.  -> exit status: 0, or as `guarded` says"""
-    argv = sys.argv[1:] if argv is None else argv
-    warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are not finite are reported once, in words
-    current = []  # the run that is being made: its Config and the flags
-
-    def work():
-        opts, status = read_flags(argv), 0
-        for cfg in configs_of(opts):
-            current[:] = cfg, opts
-            status = max(status, run_one(cfg, opts))  # after one that diverges another seed may do better
-        return status
-
-    return guarded("run.py", work, lambda: how_to_go_on(*current))
-
-
-def how_to_go_on(cfg=None, opts=()):
-    """What to do with a run that stopped early; cfg is None before there is one.  -> text"""
-    return page("resume").how_to_go_on(cfg, run_folder(cfg, opts), opts) if cfg else "nothing was written"
+PAGES = {"collect": "collect", "evaluate": "evaluate"}  # mode: its page in examples/
 
 
 def page(name):
@@ -1067,6 +881,74 @@ def page(name):
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
+
+
+def main(argv=None):
+    """Run the command line.  -> exit status: 0, or as `guarded` says"""
+    argv = sys.argv[1:] if argv is None else argv
+    warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are not finite are reported once, in words
+    current = {}  # the run that is being made: its "cfg" and the flags "opts"
+
+    def work():
+        mode, rest = mode_of(argv)
+        if mode in PAGES:
+            return page(PAGES[mode]).main(rest)
+        opts = read_flags(argv)
+        statuses = [run_one(cfg, opts, current) for cfg in configs_of(opts)]
+        return max(statuses)
+
+    return guarded("run.py", work, lambda: page("resume").how_to_go_on(**current))
+
+
+def mode_of(argv):
+    """The mode of a command line, or of the file in its --param_path.  -> name, the line without --mode"""
+    p = Parser(add_help=False, allow_abbrev=False)
+    p.add_argument("--mode")
+    given, rest = p.parse_known_args(argv)
+    p.add_argument("--param_path")
+    path = p.parse_known_args(argv)[0].param_path
+    return given.mode or (read_json(path).get("mode") if path else None), rest
+
+
+def configs_of(opts):
+    """What the flags of a command line ask for: a Config per seed.  -> list; or UsageError"""
+    base = page("resume").read_config(opts) if "resume" in opts else read_config(opts, opts.get("param_path"))
+    check_flags(base.mode, opts)
+    check_packages(base)
+    configs = each_seed(base, opts)
+    for cfg in configs if "resume" not in opts else ():
+        check_new(run_folder(cfg, opts))
+    return configs
+
+
+def each_seed(cfg, opts):
+    """The Config of each seed in --random_seeds, or of its one seed.  -> list; or UsageError"""
+    seeds = opts.get("random_seeds", [cfg.seed])
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--random_seeds {' '.join(map(str, seeds))}: different numbers of at least 0, please")
+    return [replace(cfg, seed=seed) for seed in seeds]
+
+
+def run_one(cfg, opts, current):
+    """One run.  -> exit status: 0, or 1 if its training diverged: another seed may do better"""
+    current.update(cfg=cfg, opts=opts)
+    try:
+        with HELD:
+            run_offline(cfg, opts) if cfg.mode == "offline" else run_recursive(cfg, opts)
+        return 0
+    except FloatingPointError as e:
+        way = "the same would happen again, so change a number and --exp_name"
+        text = f"training stopped: {e}; {run_folder(cfg, opts)} holds what there was; {way}"
+        return page("endings").complain("run.py", 1, text)
+
+
+def guarded(program, work, how_to_go_on=lambda: ""):
+    """work(), the body of a program; its errors become one line, which `how_to_go_on` may end after an interruption.
+
+    -> the exit status: that of `work`; 1 for training that diverged, 2 for what cannot be used or written,
+    128 + the number of a signal: 130 for Ctrl-C, 143 for SIGTERM, 141 for output that nobody reads
+    """
+    return page("endings").guarded(program, work, how_to_go_on)
 
 
 if __name__ == "__main__":

@@ -847,7 +847,7 @@ def prepared(opts):
 
 def main(argv=None):
     """Run the command line.  -> exit status: 0; 1 if run.py failed; 2 for a line that cannot be used; 130 Ctrl-C"""
-    run.plain_streams()
+    run.page("endings").plain_streams()
     try:
         opts = prepared(parser().parse_args(argv))
         result, records = benchmark(opts)
@@ -867,7 +867,7 @@ def main(argv=None):
         status, text = 1, str(e)
     except KeyboardInterrupt:
         status, text = 130, "interrupted"
-    return run.complain("benchmark.py", status, text)
+    return run.page("endings").complain("benchmark.py", status, text)
 
 
 if __name__ == "__main__":

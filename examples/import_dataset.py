@@ -620,7 +620,7 @@ def convert_limited(kind, path, task, out, called, memory):
         limit(sum(f.stat().st_size for f in files if f.is_file()), memory)
         convert(kind, path, envs.TASKS[task], out, called=called)
     except (envs.DataError, run.UsageError, OSError) as e:
-        sys.exit(run.complain("import_dataset.py", 2, str(e)))
+        sys.exit(run.page("endings").complain("import_dataset.py", 2, str(e)))
 
 
 def isolated(f, *args):

@@ -72,7 +72,7 @@ def main(argv=None):
     p.add_argument("--rows", type=int, default=3, metavar="N", help="how many to draw (3)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (0)")
     work = lambda: repeat(p.parse_args(argv))
-    return run.guarded("repeat.py", work, "interrupted; the same line goes on")
+    return run.guarded("repeat.py", work, lambda: "the same line goes on")
 
 
 if __name__ == "__main__":

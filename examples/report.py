@@ -59,7 +59,7 @@ class Run(NamedTuple):
 
     def command(self):
         """The line that makes this run, without its seed."""
-        data = f" --data {shlex.quote(run.shown(self.config['data']))}" if self.config["data"] else ""
+        data = f" --data {shlex.quote(run.short_path(self.config['data']))}" if self.config["data"] else ""
         return run.command(run.read_config({**self.config, "seed": 0, "threads": 0})) + data
 
     def dataset(self):

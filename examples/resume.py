@@ -62,9 +62,10 @@ def last_checkpoint(folder, cfg):
         raise run.UsageError(f"{e}{hint}") from e
 
 
-def how_to_go_on(cfg, folder, opts):
-    """What to do with a run in `folder` that stopped early.  -> text"""
-    if not (folder / "config.json").exists():
+def how_to_go_on(cfg=None, opts=()):
+    """What to do with a run that stopped early; cfg is None before there is one.  -> text"""
+    folder = cfg and run.run_folder(cfg, opts)
+    if not cfg or not (folder / "config.json").exists():
         return "nothing was written"
     kept = "it has no checkpoint yet"
     if (folder / "checkpoint.npz").exists():
@@ -83,7 +84,7 @@ def find_data(cfg, opts, known):
 
     known: {"file", "sha256"} of the data with which the run began, or None where no file says it.
     """
-    path = known["file"] if known and "data" not in opts else cfg.data or run.default_dataset(cfg, opts)
+    path = known["file"] if known and "data" not in opts else cfg.data or run.default_dataset(cfg)
     path = Path(os.path.realpath(path))
     if known:
         check_same_data(path, cfg, opts, known["sha256"])

@@ -94,7 +94,7 @@ def placed(line, root):
     coded = lambda path: os.fsencode(whole(path)) if path else b""  # the same in every locale
     line = [whole(word) if before in PATHS else word for before, word in zip(["", *line], line)]
     line += ["--log_dir", whole(root / "log"), "--threads", "1"]
-    opts = vars(run.parser().parse_args(line))
+    opts = run.read_flags(line)
     if len(opts.get("random_seeds", [0])) > 1:
         raise run.UsageError("--random_seeds: every seed is a run of its own, leave the quotes away")
     cfg = run.read_config(opts, opts.get("param_path"))
@@ -105,7 +105,7 @@ def placed(line, root):
     folder = run.run_folder(cfg, opts)
     if (folder / "config.json").exists():
         there = run.read_config({}, folder / "config.json")
-        for name in (f.name for f in fields(cfg) if f.name == "data" or f.name not in run.FILES):
+        for name in (f.name for f in fields(cfg) if f.name == "data" or f.name not in run.FILE_FIELDS):
             was, now = getattr(there, name), getattr(cfg, name)
             if (coded(was) != coded(now)) if name == "data" else was != now:
                 raise run.UsageError(f"{folder} holds a run with {name} {was}, not {now}: choose another directory")
@@ -129,7 +129,7 @@ def plan(root, words):
 
 def inputs(line):
     """Where the files are that a run of these words reads, apart from its own.  -> set of Paths that are there"""
-    opts = vars(run.parser().parse_args(line))
+    opts = run.read_flags(line)
     cfg = run.read_config(opts, opts.get("param_path"))
     cfg = replace(cfg, seed=opts.get("random_seeds", [cfg.seed])[0])
     paths = [Path(opts[name]) for name in ("data", "policy", "param_path") if name in opts]
@@ -137,7 +137,7 @@ def inputs(line):
         agent = envs.TASKS[cfg.env].env_id.removeprefix("bremen/").removesuffix("-v0")  # of the original's layout
         paths += Path(cfg.data_dir, agent, cfg.noise).glob("data.*")
         paths += Path(cfg.data_dir, cfg.env).glob(f"brac_{cfg.noise}_*.npz")
-        paths.append(run.default_dataset(cfg, {}))
+        paths.append(run.default_dataset(cfg))
     for about in Path(opts["models"]).rglob("run.json") if "models" in opts else ():
         config, *others = (about.with_name(name) for name in ("config.json", "checkpoint.npz", "run.json"))
         with contextlib.suppress(run.UsageError):
@@ -525,7 +525,7 @@ def main(argv=None):
             return 0
         return 1 if sweep(opts.dir, words, opts.workers, opts.scheduler) else 0
 
-    return run.guarded("sweep.py", work, "interrupted; the same line goes on")
+    return run.guarded("sweep.py", work, lambda: "the same line goes on")
 
 
 if __name__ == "__main__":

@@ -117,8 +117,8 @@ def test_a_run_that_began_with_other_rows_is_not_silently_gone_on_with(tmp_path,
     assert run.main(line) == 0
     folder = Path("log/pendulum/offline/bremen/bremen0")
     cfg = run.read_config({}, folder / "config.json")
-    state, history = run.load_checkpoint(folder / "checkpoint.npz", cfg)
-    del history["data"]["rows"]
+    state, history = run.page("resume").load_checkpoint(folder / "checkpoint.npz", cfg)
+    del history.data["rows"]
     run.save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     capsys.readouterr()
     assert run.main(["--resume", str(folder)]) == 2

@@ -52,7 +52,7 @@ def test_behaviour_policy_says_where_it_comes_from(env):
 def test_pretrained_policy_says_what_it_cost(path):
     """Made by the plain command of mode recursive: its deployments and transitions are those of the preset."""
     policy, meta = run.load_policy(path, envs.TASKS[path.stem])
-    cfg = run.read_config(vars(run.parser().parse_args(meta["command"].split()[2:])))
+    cfg = run.read_config(run.read_flags(meta["command"].split()[2:]))
     assert (cfg.mode, cfg.env) == ("recursive", path.stem)
     assert (meta["deployment"], meta["real_transitions"]) == (cfg.deployments, cfg.n_train)
     assert meta["evaluation_steps"] > 0 and {"real_return", "real_return_std"} <= meta.keys()
@@ -458,8 +458,8 @@ def test_run_py_takes_the_lines_of_a_sweep_in_every_mode(words, tmp_path):
     runs = sweep.plan(tmp_path, f"--env pendulum --random_seeds 0 1 {words}".split())
     assert len({folder for _, folder in runs}) == len(runs) >= 2
     for line, folder in runs:
-        opts = vars(run.parser().parse_args(line))
-        assert [run.run_folder(cfg, opts) for cfg in run.runs(opts)] == [folder]
+        opts = run.read_flags(line)
+        assert [run.run_folder(cfg, opts) for cfg in run.configs_of(opts)] == [folder]
 
 
 def test_a_sweep_does_not_take_a_run_with_other_numbers_for_its_own(finished, tmp_path, capsys):

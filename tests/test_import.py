@@ -997,11 +997,10 @@ def write_small_policy(path):
 
 ABOUT = {"env": "pendulum", "noise": "eps1", "notes": ["a note"], "policy": "p.npz", "policy_return": [-900.0, 100.0],
          "seed": 0, "source": "a test", "versions": {"numpy": "2"}}  # fmt: skip
-NOTHING_YET = {"rows": [], "models": [], "batches": []}
 BASES = {
     "dataset": saved(lambda path: envs.save_dataset(path, [small_batch()], ABOUT)),
     "policy": saved(write_small_policy),
-    "checkpoint": saved(lambda path: run.save_checkpoint(path, CFG, small_state(), NOTHING_YET)),
+    "checkpoint": saved(lambda path: run.save_checkpoint(path, CFG, small_state(), run.History())),
     "config": saved(lambda path: path.write_text(json.dumps(run.asdict(CFG), indent=1))),
 }
 
@@ -1028,10 +1027,10 @@ def attempt(kind, path, out):
             line = f"--mode collect --env pendulum --n_train 20 --threads 1 --policy {path} --out"
             assert run.main([*line.split(), str(path.with_name("collected.npz"))]) == 0
         elif kind == "checkpoint":
-            state, history = run.load_checkpoint(path, CFG)
+            state, history = run.page("resume").load_checkpoint(path, CFG)
             record = next(bremen.train_offline(CFG, small_batch(), state), None)  # what was read is fit to go on from
             done = state.updates == CFG.updates_by(state.deployments)
-            assert (record is None if done else record["stage"] == "update") and isinstance(history["rows"], list)
+            assert (record is None if done else record["stage"] == "update") and isinstance(history.rows, list)
         else:
             run.read_config({}, path)
     except (envs.DataError, run.UsageError) as e:
@@ -1144,7 +1143,7 @@ def test_a_checkpoint_without_one_of_its_arrays_is_refused(tmp_path):
     for left_out in whole:
         envs.write_npz(path, **{name: x for name, x in whole.items() if name != left_out})
         with pytest.raises(envs.DataError, match="checkpoint"):
-            run.load_checkpoint(path, CFG)
+            run.page("resume").load_checkpoint(path, CFG)
 
 
 @compiled

@@ -79,7 +79,7 @@ def test_every_command_in_the_readme_is_understood():
     assert len(commands) >= 5
     for command in commands:
         if command != "--help":
-            opts = vars(run.parser().parse_args(command.split()))
+            opts = run.read_flags(command.split())
             assert isinstance(run.read_config(opts).mode, str)
 
 

@@ -1284,10 +1284,10 @@ def test_a_signal_ends_a_run_as_ctrl_c_does(
 def test_a_signal_ends_other_programs_too(capsys):
     kill = lambda name: os.kill(os.getpid(), getattr(signal, name))
     for name, status in SIGNALS.items():
-        assert run.guarded("p.py", lambda name=name: kill(name), "interrupted; the same line goes on") == status
+        assert run.guarded("p.py", lambda name=name: kill(name), lambda: "the same line goes on") == status
         assert capsys.readouterr().err == "p.py: interrupted; the same line goes on\n"
     full = lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device", "x.csv"))
-    assert run.guarded("p.py", lambda: next(full()), "interrupted; the same line goes on") == 2
+    assert run.guarded("p.py", lambda: next(full()), lambda: "the same line goes on") == 2
     assert capsys.readouterr().err == "p.py: [Errno 28] No space left on device: 'x.csv'; the same line goes on\n"
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -1526,7 +1526,7 @@ def test_the_originals_flags_arrive(config_of):
     plain = config_of("--preset", "paper")
     for flag, (field, value) in ORIGINAL.items():
         assert config_of("--preset", "paper", *flag.split()) == {**plain, field: value}, flag
-    assert run.read_config(vars(run.parser().parse_args("--mode recursive --all_bc".split()))).all_bc
+    assert run.read_config(run.read_flags("--mode recursive --all_bc".split())).all_bc
 
 
 def test_const_sampling_overrides_a_file(config_of, here):
@@ -1582,7 +1582,7 @@ def test_the_originals_commands_run(what, here, no_pictures, monkeypatch):
 
 def test_the_hoppers_command_at_full_size():
     words = COMMANDS["recursive hopper"].replace("--param_path params.json", "").split()
-    cfg = run.read_config(vars(run.parser().parse_args(words)))
+    cfg = run.read_config(run.read_flags(words))
     assert (cfg.deployments, cfg.iterations, cfg.n_train, cfg.horizon) == (10, 2400, 2_000_000, 1000)
     assert cfg.updates_by(1) == 240 * cfg.iteration_updates
     assert cfg.updates_by(10) == 2400 * cfg.iteration_updates
@@ -1649,7 +1649,7 @@ def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pict
     for name, value in EVERYTHING.items():
         words = value if isinstance(value, list) else [value]
         lines[name] = [f"--{'' if value else 'no-'}{name}", *(() if isinstance(value, bool) else map(str, words))]
-        read = vars(run.parser().parse_args(lines[name]))[name]
+        read = run.read_flags(lines[name])[name]
         assert read == value or list(read) == value, name
     (here / "other.json").write_text(json.dumps({k: v for k, v in EVERYTHING.items() if k in other}))
     own = (word for name, line in lines.items() if name not in other for word in line)
@@ -1920,8 +1920,8 @@ def test_command_repeats_the_numbers():
     cfg = run.read_config(given)
     for files in ({}, {"data": "x.npz", "data_dir": "d", "keep_policies": True, "tensorboard": True}):
         words = run.command(dataclasses.replace(cfg, **files)).split()[2:]
-        assert run.read_config(vars(run.parser().parse_args(words))) == cfg
+        assert run.read_config(run.read_flags(words)) == cfg
     assert run.command(run.read_config({"env": "hopper"})) == "python run.py --mode offline --env hopper"
     for given in ({"model_epochs": 4}, {"model_epochs": 4, "model_steps": 30_000}, {"model_steps": 7}):
         cfg = run.read_config({"env": "hopper", **given})
-        assert run.read_config(vars(run.parser().parse_args(run.command(cfg).split()[2:]))) == cfg, given
+        assert run.read_config(run.read_flags(run.command(cfg).split()[2:])) == cfg, given

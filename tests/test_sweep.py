@@ -360,7 +360,7 @@ def test_the_same_data_by_another_name_are_the_same(tmp_path, monkeypatch):
     line = "--env pendulum --data".split()
     ((words, folder),) = sweep.plan(Path("s"), [*line, "d.npz"])
     folder.mkdir(parents=True)
-    cfg = run.read_config(vars(run.parser().parse_args(words)))
+    cfg = run.read_config(run.read_flags(words))
     (folder / "config.json").write_text(json.dumps(dataclasses.asdict(cfg) | {"data": "d.npz"}))
     for same in "d.npz", "./d.npz", "link/d.npz", tmp_path / "d.npz":
         assert sweep.plan(Path("s"), [*line, str(same)])[0][1] == folder

@@ -163,7 +163,7 @@ def main(title, variants, file, watch=IMAGINED_RETURN, argv=None, **common):
     parser.add_argument("--out", default="curves.png", help="the picture (default curves.png, where you are)")
     parser.add_argument("--solution", action="store_true", help="compare with solution.py instead of todo.py")
     parser.add_argument("--tiny", action="store_true", help="so small that nothing is learnt: does everything run?")
-    run.plain_streams()
+    run.page("endings").plain_streams()
     opts = parser.parse_args(argv)
     if opts.seeds < 1:
         parser.error("--seeds: at least 1")

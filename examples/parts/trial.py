@@ -28,7 +28,7 @@ def compare(changes=(), data=pendulum_data, numbers=(), **parts):
     parts: keywords of train_offline; changes: what they need in the Config; numbers: of the Config of both; data: a
     function Config -> Batch.  -> returns of the last policies, one (50,) each
     """
-    run.plain_streams()
+    run.page("endings").plain_streams()
     last, trials = [], [("BREMEN", {}, ()), (f"with another {', '.join(parts)}", parts, changes)]
     for name, chosen, own in trials[: 1 + bool(parts)]:
         cfg = bremen.configured(**{"env": "pendulum", **SMALL, **dict(numbers), **dict(own)})
