@@ -1,8 +1,8 @@
 """The command line: what a run does with bremen.py, and the files that it leaves.  `python run.py --help`
 
-First the flags, then a run as a reader of the algorithm wants to see it: `run_offline` and `run_recursive` follow a
-generator of bremen.py in `train`, write a row of progress.csv after each iteration, and draw curves.png.  Such a reader
-may stop at the ruled line "files of a run": below it are files, checkpoints, progress bars and errors in one line.
+First come the flags, then the run: `run_offline` and `run_recursive` follow a generator of bremen.py in `train`, which
+evaluates the policy after each iteration and prints the table at the end.  A reader of the algorithm may stop at the
+ruled line: below it are files, checkpoints, progress bars and errors in one line.
 
 Modes and flags that few runs need have pages in examples/, which this command line starts (PAGES).  What "the
 original" does differently, and what its flags are called here: examples/original.md.
@@ -18,21 +18,17 @@ import inspect
 import io
 import json
 import os
-import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 import warnings
 from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.metadata import version
 from pathlib import Path
 
 MEND = " (is a package missing or broken?  Mend it with: pip install --force-reinstall -e .)"
 try:
     import numpy as np
-    from threadpoolctl import threadpool_info
     from tqdm import tqdm
 
     import bremen
@@ -121,20 +117,19 @@ def add_field(group, name, cfg):
 
 def read_flags(argv):
     """The flags that were given on a command line, and no others.  -> {name: value}; or UsageError"""
-    p = parser(preset_of(argv))
+    p = parser(read_config(look_ahead(argv)))
     _, unknown = p.parse_known_args(argv)
     if unknown:  # flags of the original program, or of none
         argv = page("original").translate(argv)
     return vars(p.parse_args(argv))
 
 
-def preset_of(argv, **given):
-    """The numbers that --mode, --env and --preset choose on a command line.  -> Config; or UsageError"""
+def look_ahead(argv):
+    """A few flags of a command line, whatever else it holds.  -> {name: value} of those that are given"""
     p = Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    for name in ("mode", "env", "preset"):
+    for name in ("mode", "env", "preset", "param_path"):
         p.add_argument(f"--{name}")
-    flags, _ = p.parse_known_args(argv)
-    return read_config(vars(flags) | given)
+    return vars(p.parse_known_args(argv)[0])
 
 
 def read_config(given, path=None):
@@ -144,25 +139,21 @@ def read_config(given, path=None):
     preset or the default.  Paths become absolute here, and only here: the next program may start in another folder.
     """
     names = {f.name for f in fields(bremen.Config)}
-    stored = {name: as_tuple(value) for name, value in read_json(path).items()} if path else {}
+    stored = read_json(path) if path else {}
     if unknown := stored.keys() - names:
         raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
-    flags = {name: as_tuple(value) for name, value in given.items() if name in names}
+    flags = {name: value for name, value in given.items() if name in names}
     try:
         if "preset" in flags and flags["preset"] != stored.get("preset", flags["preset"]):
             preset = flags["preset"]
             raise ValueError(f"has all numbers of preset {stored['preset']}: leave --preset {preset} away")
         if "model_epochs" in flags:
             stored.pop("model_steps", None)  # see bremen.configured
-        cfg = bremen.configured(**stored | flags)
+        numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in (stored | flags).items()}  # widths of layers
+        cfg = bremen.configured(**numbers)
         return replace(cfg, data=cfg.data and os.path.realpath(cfg.data), data_dir=os.path.realpath(cfg.data_dir))
     except ValueError as e:
         raise UsageError(f"{path}: {e}" if path else str(e)) from e
-
-
-def as_tuple(value):
-    """Widths of layers are lists in JSON and on the command line, tuples in Config.  -> value"""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def read_json(path):
@@ -174,24 +165,6 @@ def read_json(path):
     if not isinstance(stored, dict):
         raise UsageError(f"{path}: not a JSON object {{name: value}}")
     return stored
-
-
-def command(cfg):
-    """The shortest command line with the numbers of `cfg`; it does not say where files are.  -> text"""
-    plain = bremen.configured(mode=cfg.mode, env=cfg.env, preset=cfg.preset)
-    if cfg.model_epochs != plain.model_epochs:
-        plain = replace(plain, model_steps=0)  # as bremen.configured does when epochs are given
-    words = ["python run.py", f"--mode {cfg.mode}", f"--env {cfg.env}"]
-    if cfg.preset != bremen.Config.preset:
-        words.append(f"--preset {cfg.preset}")
-    for name, value in asdict(cfg).items():
-        if name in FILE_FIELDS or value == getattr(plain, name):
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            words.append(f"--{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
-    return " ".join(words)
 
 
 # --- a run: modes offline and recursive -----------------------------------------------------------------------------
@@ -239,12 +212,8 @@ def run_recursive(cfg, opts):
 
 def timed_parts(progress):
     """The parts of Algorithm 2, with a clock on each.  -> {name: function}"""
-    parts = {
-        "fit": bremen.fit_dynamics,
-        "clone": bremen.clone_behavior,
-        "imagine": bremen.imagine_paths,
-        "improve": trpo.improve,
-    }
+    parts = {"fit": bremen.fit_dynamics, "clone": bremen.clone_behavior, "imagine": bremen.imagine_paths}
+    parts["improve"] = trpo.improve
     return {name: progress.timed(name)(part) for name, part in parts.items()}
 
 
@@ -385,7 +354,7 @@ def wall_time(history):
     return text + (" (fit: of the run that has lent its models)" if history.models_from else "")
 
 
-# --- the data of a run; modes collect and evaluate ------------------------------------------------------------------
+# --- the data of a run ----------------------------------------------------------------------------------------------
 
 
 def get_dataset(cfg, opts, known=None):
@@ -422,7 +391,8 @@ def default_dataset(cfg):
 
 def save_batches(path, cfg, batches, **meta):
     """Write a dataset; `meta` says how it was made.  -> the whole meta"""
-    return envs.save_dataset(path, batches, {"env": cfg.env, "seed": cfg.seed, "versions": versions(), **meta})
+    about = {"env": cfg.env, "seed": cfg.seed, "versions": page("provenance").versions()}
+    return envs.save_dataset(path, batches, about | meta)
 
 
 def notes_on(data, meta, cfg, opts):
@@ -471,149 +441,21 @@ def some_rows(data, meta, cfg):
     return some, f"{n:,} of {rows:,} rows: whole episodes from all over the file, drawn with seed {cfg.seed}"
 
 
-# --- the picture of a run -------------------------------------------------------------------------------------------
-
-
-def plot_run(path, cfg, history):
-    """curves.png: imagined against real return over updates, with data and clone; model loss; trust region."""
-    fig = figure(figsize=(11, 5.6))
-    grid = fig.add_gridspec(2, 2, width_ratios=(2, 1))
-    plot_returns(fig.add_subplot(grid[:, 0]), cfg, history)
-    plot_models(fig.add_subplot(grid[0, 1]), cfg, history)
-    plot_kl(fig.add_subplot(grid[1, 1]), cfg, history)
-    save_figure(fig, path)
-
-
-def plot_returns(ax, cfg, history):
-    """Real and imagined return over updates, each with a band of one standard deviation."""
-    x = [row["updates"] for row in history.rows]
-    for name, color, style, place in (("real", "C0", "-", "simulator"), ("imagined", "C1", "--", "models")):
-        mean, std = (np.array([row[f"{name}_return{end}"] for row in history.rows]) for end in ("", "_std"))
-        ax.plot(x, mean, style, color=color, marker="o", ms=4, label=f"{name}: in the {place}")
-        ax.fill_between(x, mean - std, mean + std, color=color, alpha=0.15, lw=0)
-    plot_levels(ax, cfg, history)
-    ax.set(xlabel="TRPO updates", ylabel="return per episode (mean ± std)")
-    ax.set_title(f"BREMEN {cfg.mode}: {cfg.env}, seed {cfg.seed}")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=9)  # below: bands are everywhere
-
-
-def plot_levels(ax, cfg, history):
-    """Horizontal lines for what the policy is measured against, a piece for each deployment."""
-    if history.policy:
-        mean = history.policy[0]
-        ax.axhline(mean, color="C4", ls=":", label=f"behaviour policy: {mean:,.0f}")
-    for i, batch in enumerate(history.batches):
-        begin, end = cfg.updates_by(i), cfg.updates_by(i + 1)
-        if i > 0:
-            ax.axvline(begin, color="0.85", lw=1, zorder=0)
-        data, start = "data of the deployment", "clone" if cfg.bc_init else "start"
-        levels = [("dataset" if cfg.mode == "offline" else data, batch["mean"], "0.35", ":")]
-        rows = [row for row in history.rows if row["deployment"] == i + 1]
-        if rows:
-            levels.append((start, rows[0]["real_return"], "C2", "-."))
-        for name, value, color, style in levels:
-            if value is None:
-                continue
-            label = f"{name}: {value:,.0f}" if cfg.mode == "offline" else name
-            ax.plot((begin, end), (value, value), color=color, ls=style, label=label if i == 0 else None)
-
-
-def plot_models(ax, cfg, history):
-    """Validation losses of the ensemble over epochs, in one colour for each deployment."""
-    for i, model in enumerate(history.models):
-        curve, color = np.array(model["model_curve"]), f"C{i}" if cfg.mode == "recursive" else None
-        lines = ax.plot(range(1, len(curve) + 1), curve, lw=1.2, color=color, marker="o" if len(curve) == 1 else "")
-        lines[0].set_label(f"deployment {i + 1}")
-    if cfg.mode == "recursive":
-        ax.legend(frameon=False, fontsize=8, ncols=2)
-    ax.set(xlabel="epoch", ylabel="validation loss", yscale="log", title=f"the {cfg.members} dynamics models")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-
-
-def plot_kl(ax, cfg, history):
-    """Size of the updates, beside the trust region."""
-    x, kl = ([row.get(name, np.nan) for row in history.rows] for name in ("updates", "kl"))
-    ax.plot(x, kl, color="C3", marker="o", ms=3)
-    ax.axhline(cfg.target_kl, color="0.35", ls=":", label="trust region")
-    ax.set(xlabel="TRPO updates", ylabel="KL [nats]", title="size of one update", ylim=(0, 1.15 * cfg.target_kl))
-    ax.legend(frameon=False, loc="lower right")
-
-
-def figure(**options):
-    """A figure in the project's style; without pyplot, it needs no screen and need not be closed.  -> Figure"""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    style = {"font.size": 11, "axes.grid": True, "grid.alpha": 0.25, "lines.linewidth": 2}
-    style |= {"legend.edgecolor": "none", "legend.framealpha": 0.85}  # lines shine through a legend, faintly
-    matplotlib.rcParams.update(style | {"axes.spines.top": False, "axes.spines.right": False})
-    return Figure(layout="constrained", **options)
-
-
-def save_figure(fig, path):
-    """Write a picture whole or not at all."""
-    from matplotlib.text import Text
-
-    envs.make_folder(path.parent)
-    for text in fig.findobj(Text):  # names of files may hold bytes that are no letters
-        text.set_text(text.get_text().encode(errors="replace").decode())
-    try:
-        envs.write_whole(path, lambda f: fig.savefig(f, dpi=130, format=path.suffix[1:] or "png"))
-    except ValueError as e:  # a format that matplotlib does not know
-        raise UsageError(f"cannot write {path}: {e}") from e
-
-
 # === files of a run, and what can go wrong ==========================================================================
-
-
-# --- where a run comes from -----------------------------------------------------------------------------------------
-
-
-def versions():
-    """Versions of what decides the numbers of a run.  -> dict"""
-    packages = {p: version(p) for p in ("numpy", "numba", "scipy", "gymnasium", "mujoco", "autograd")}
-    return {"python": platform.python_version(), **packages}
-
-
-@functools.cache
-def blas():
-    """Names of BLAS's kernels for this processor: others round differently, so the numbers differ.  -> text"""
-    return " ".join(sorted({lib.get("architecture", "?") for lib in threadpool_info() if lib["user_api"] == "blas"}))
-
-
-@functools.cache
-def commit():
-    """This program's commit.  -> text, with "-dirty" where a file was changed since; "unknown" outside of git"""
-    words = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-# --- result files ---------------------------------------------------------------------------------------------------
 
 
 def write_results(folder, cfg, state, history):
     """All files of a run that a person looks at, as they are now; progress.csv is the last."""
     row, policy = history.rows[-1], bremen.policy_of(state, cfg)
     names = "deployment updates real_transitions evaluation_steps real_return real_return_std".split()
-    about = {"command": command(cfg)} | {name: row[name] for name in names}
+    about = {"command": page("provenance").command(cfg)} | {name: row[name] for name in names}
     save_policy(folder / "policy.npz", policy, cfg, **about)
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
         save_policy(folder / "policies" / f"{row['iteration']:04d}.npz", policy, cfg, **about)
-    plot_run(folder / "curves.png", cfg, history)
-    write_about(folder / "run.json", cfg, history)
+    page("picture").plot_run(folder / "curves.png", cfg, history)
+    page("provenance").write_about(folder / "run.json", cfg, history)
     write_csv(folder / "progress.csv", history.rows)
-
-
-def write_about(path, cfg, history):
-    """run.json: with what a run is made, of which data, and its rows so far."""
-    about = {"command": command(cfg), "commit": commit(), "versions": versions() | {"blas": blas()}}
-    about |= {name: x for name, x in history.stored().items() if name not in ("models", "seconds")}
-    text = json.dumps(about, indent=1)
-    envs.write_whole(path, lambda f: f.write(text.encode()))
 
 
 def write_csv(path, rows):
@@ -629,7 +471,7 @@ def write_csv(path, rows):
 def save_policy(path, policy, cfg, **meta):
     """Write a policy with its normaliser; `meta` says where it comes from."""
     sizes, limit = policy.net
-    meta = {"env": cfg.env, "sizes": list(sizes), "limit": limit, "versions": versions(), **meta}
+    meta = {"env": cfg.env, "sizes": list(sizes), "limit": limit, "versions": page("provenance").versions(), **meta}
     norm = {"norm_mean": policy.norm.mean, "norm_std": policy.norm.std, "norm_count": policy.norm.count}
     envs.write_npz(path, theta=policy.theta, **norm, meta=json.dumps(meta))
 
@@ -713,8 +555,6 @@ def save_checkpoint(path, cfg, state, history):
 
 # --- directories of runs --------------------------------------------------------------------------------------------
 
-HELD = contextlib.ExitStack()  # the lock of the run directory in which this process works
-
 
 def run_folder(cfg, opts):
     """log/<env>/<sub_exp_name>/<exp_name>/<exp_name><seed>/, or the one to resume.  -> Path"""
@@ -737,8 +577,8 @@ def start_run(folder, cfg, history):
     try:
         text = json.dumps(asdict(cfg), indent=1) + "\n"
         envs.write_whole(temporary / "config.json", lambda f: f.write(text.encode()))
-        hold(temporary)
-        write_about(temporary / "run.json", cfg, history)
+        page("resume").hold(temporary)
+        page("provenance").write_about(temporary / "run.json", cfg, history)
         temporary.rename(folder)
         envs.sync(folder.parent)
     except OSError:
@@ -752,20 +592,6 @@ def start_run(folder, cfg, history):
 def title(folder, cfg):
     """The first line of a run.  -> text"""
     return f"BREMEN {cfg.mode}: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}"
-
-
-def hold(folder):
-    """Keep other processes out of a run directory until this run ends, and remove what a killed one left in it."""
-    path = folder / "config.json"
-    if not envs.fcntl:  # Windows: no locks, and an open file could not be renamed
-        return
-    try:
-        file = HELD.enter_context(open(path, "r+b" if os.access(path, os.W_OK) else "rb"))
-        locked = envs.lock(file)
-    except BlockingIOError as e:
-        raise UsageError(f"{folder}: another process is working on this run; wait for its end, or end it") from e
-    for left in folder.rglob("*.[0-9]*.tmp") if locked else ():
-        left.unlink(missing_ok=True)
 
 
 # --- what a run shows -----------------------------------------------------------------------------------------------
@@ -853,7 +679,7 @@ def check_new(folder):
 def check_packages(cfg):
     """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
     try:
-        versions(), envs.TASKS[cfg.env].sim(), figure()
+        page("provenance").versions(), envs.TASKS[cfg.env].sim(), page("picture").figure()
     except Exception as e:  # broken files fail in as many ways as there are files
         raise UsageError(f"{e.__cause__ or e}{MEND}") from e
 
@@ -875,7 +701,7 @@ PAGES = {"collect": "collect", "evaluate": "evaluate"}  # mode: its page in exam
 
 
 def page(name):
-    """The module examples/NAME.py, loaded once."""
+    """The module examples/NAME.py, loaded once.  -> module"""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, HERE / "examples" / f"{name}.py")
         sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -890,24 +716,14 @@ def main(argv=None):
     current = {}  # the run that is being made: its "cfg" and the flags "opts"
 
     def work():
-        mode, rest = mode_of(argv)
-        if mode in PAGES:
-            return page(PAGES[mode]).main(rest)
+        flags = look_ahead(argv)
+        stored = read_json(flags["param_path"]) if "param_path" in flags else {}
+        if (mode := (stored | flags).get("mode")) in PAGES:
+            return page(PAGES[mode]).main(argv)
         opts = read_flags(argv)
-        statuses = [run_one(cfg, opts, current) for cfg in configs_of(opts)]
-        return max(statuses)
+        return max([run_one(cfg, opts, current) for cfg in configs_of(opts)])
 
     return guarded("run.py", work, lambda: page("resume").how_to_go_on(**current))
-
-
-def mode_of(argv):
-    """The mode of a command line, or of the file in its --param_path.  -> name, the line without --mode"""
-    p = Parser(add_help=False, allow_abbrev=False)
-    p.add_argument("--mode")
-    given, rest = p.parse_known_args(argv)
-    p.add_argument("--param_path")
-    path = p.parse_known_args(argv)[0].param_path
-    return given.mode or (read_json(path).get("mode") if path else None), rest
 
 
 def configs_of(opts):
@@ -933,7 +749,7 @@ def run_one(cfg, opts, current):
     """One run.  -> exit status: 0, or 1 if its training diverged: another seed may do better"""
     current.update(cfg=cfg, opts=opts)
     try:
-        with HELD:
+        with page("resume").HELD:
             run_offline(cfg, opts) if cfg.mode == "offline" else run_recursive(cfg, opts)
         return 0
     except FloatingPointError as e:

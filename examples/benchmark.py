@@ -714,7 +714,7 @@ def power(x):
 
 def draw(result, records, path):
     """benchmark.png: shares of the peak, and real steps per second."""
-    fig = run.figure(figsize=(13, 6.5))
+    fig = run.page("picture").figure(figsize=(13, 6.5))
     share = lambda figures, prefix="": 100 * figures[f"{prefix}gflops"] / result["sgemm_gflops"]
     counted = {name: record for name, record in records.items() if record["gflops"]}
     collected = {name: record for name, record in records.items() if name.startswith("collect")}
@@ -724,7 +724,7 @@ def draw(result, records, path):
     title = f"threads: {result['threads']}, sgemm {result['sgemm_gflops']:.0f} GFLOP/s"
     title += "" if result["quiet"] else "; the machine was NOT quiet"
     fig.suptitle(title if result["measurement"] else NO_MEASUREMENT)
-    run.save_figure(fig, path)
+    run.page("picture").save_figure(fig, path)
 
 
 def bars(ax, records, value, label):
@@ -747,7 +747,7 @@ def bars(ax, records, value, label):
 
 def draw_scaling(result, path):
     """benchmark_scaling.png: time against size with the fitted exponents, and runs side by side."""
-    fig = run.figure(figsize=(13, 7.5))
+    fig = run.page("picture").figure(figsize=(13, 7.5))
     *axes, last = fig.subplots(2, 3).flat
     for ax, (panel, lines) in zip(axes, result["scaling"]["time"].items()):
         for line, x in lines.items():
@@ -764,7 +764,7 @@ def draw_scaling(result, path):
     last.set(ylabel="runs per hour", xlabel=f"{scale['runs']} runs of one thread each")
     last.set_title(memory, fontsize=11)
     fig.suptitle(f"threads: {result['threads']}" if result["measurement"] else NO_MEASUREMENT)
-    run.save_figure(fig, path)
+    run.page("picture").save_figure(fig, path)
 
 
 # --- entry ----------------------------------------------------------------------------------------------------------
@@ -791,7 +791,9 @@ def benchmark(opts):
     for record in records.values():
         record["share_of_peak"] = record["gflops"] and record["gflops"] / peak
     notes = [f"**{NO_MEASUREMENT}**"] * opts.quick + (disturbed or ["The machine was quiet."]) + opts.notes
-    versions = run.versions() | {"blas": run.blas()} | {PEERS[peer]: run.version(PEERS[peer]) for peer in opts.peers}
+    source = run.page("provenance")
+    versions = source.versions() | {"blas": source.blas()}
+    versions |= {PEERS[peer]: source.version(PEERS[peer]) for peer in opts.peers}
     about = {"measurement": not opts.quick, "quiet": not disturbed, "notes": notes, "command": opts.command}
     about |= {"machine": machine(), "versions": versions, "threads": opts.threads, "rounds": opts.repeats}
     about |= {"sgemm_gflops": peak, "sgemm_before": before, "sgemm_after": after}

@@ -64,7 +64,8 @@ def page_parser(mode, names, description, argv):
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    cfg = run.preset_of(argv, mode=mode)
+    cfg = run.read_config(run.look_ahead(argv) | {"mode": mode})
+    p.add_argument("--mode", help=argparse.SUPPRESS)
     for name in names:
         run.add_field(p, name, cfg)
     p.add_argument("--random_seeds", type=int, nargs="+", metavar="N", help="several seeds, one after another")

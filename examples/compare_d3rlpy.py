@@ -153,7 +153,7 @@ def execute(folder, asked, cfg, peers):
         run.say(f"note: {meta['rows']}")
     d3rlpy.seed(cfg.seed)
     algorithm = learner(asked["method"], data, task, asked["steps"])
-    versions, digest = run.versions() | peers, envs.sha256(path)
+    versions, digest = run.page("provenance").versions() | peers, envs.sha256(path)
     about = {"file": path.name, "sha256": digest, "rows": meta["rows"], "versions": versions}
     about["d3rlpy"] = algorithm.config.serialize_to_dict()
     folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def execute(folder, asked, cfg, peers):
     row |= {"real_return": returns.mean(), "real_return_std": returns.std(), "episodes": len(returns)}
     row |= {"real_length": lengths.mean(), "data_return": logged["mean"], "data_return_std": logged["std"]}
     row |= {"data_seconds": round(starts - began, 3), "fit_seconds": round(trained - starts, 3)}
-    row |= {"evaluate_seconds": round(time.perf_counter() - trained, 3), "commit": run.commit()}
+    row |= {"evaluate_seconds": round(time.perf_counter() - trained, 3), "commit": run.page("provenance").commit()}
     row |= {"versions": ", ".join(f"{k} {v}" for k, v in versions.items()), "sha256": digest}
     run.write_csv(folder / "result.csv", [row | {"command": command(asked, cfg)}])
     seconds = f"{row['fit_seconds']:,.0f} s for {asked['steps']:,} steps"

@@ -562,7 +562,12 @@ def convert(kind, path, task, out, say=print, called=""):
     new = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
     try:
         table = OPEN[kind](path, task)
-        meta = {"env": task.name, "source": f"{kind}, {called or path.name}", "versions": run.versions(), **known}
+        meta = {
+            "env": task.name,
+            "source": f"{kind}, {called or path.name}",
+            "versions": run.page("provenance").versions(),
+            **known,
+        }
         out.parent.mkdir(parents=True, exist_ok=True)
         with np.errstate(all="ignore"):  # what is too large becomes infinite, and that is said
             meta = envs.save_dataset(out, adapt(table, task), meta | {"notes": table.notes})

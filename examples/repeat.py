@@ -42,8 +42,10 @@ def again(row, root):
     if tables.unfinished(folder) and sweep.execute(line, folder):
         raise run.UsageError(f"{row['command']}: failed, see {folder}.txt")
     made = tables.read(folder)
-    if (commit := made.about["commit"]) != run.commit():
-        raise run.UsageError(f"{folder} was made by commit {commit}, this is {run.commit()}: choose another DIR")
+    if (commit := made.about["commit"]) != run.page("provenance").commit():
+        raise run.UsageError(
+            f"{folder} was made by commit {commit}, this is {run.page('provenance').commit()}: choose another DIR"
+        )
     tables.write_rows(root / "row.csv", [[made]])
     return read_rows(root / "row.csv")[0]
 

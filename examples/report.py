@@ -60,7 +60,7 @@ class Run(NamedTuple):
     def command(self):
         """The line that makes this run, without its seed."""
         data = f" --data {shlex.quote(run.short_path(self.config['data']))}" if self.config["data"] else ""
-        return run.command(run.read_config({**self.config, "seed": 0, "threads": 0})) + data
+        return run.page("provenance").command(run.read_config({**self.config, "seed": 0, "threads": 0})) + data
 
     def dataset(self):
         """The data of an offline run, as text."""
@@ -368,7 +368,7 @@ def legend_below(fig, axes, columns):
 def figure(experiments, path):
     """Return against deployments (above) and transitions (below), a column per environment; mean and single seeds."""
     names = [name for name in bremen.CHOICES["env"] if any(runs[0].config["env"] == name for runs in experiments)]
-    fig = run.figure(figsize=(1 + 4 * len(names), 7))
+    fig = run.page("picture").figure(figsize=(1 + 4 * len(names), 7))
     axes, called = fig.subplots(2, len(names), squeeze=False, sharey="col"), labels(experiments)
     colors = palette(dict.fromkeys(called))
     for name, runs in zip(called, experiments):
@@ -386,7 +386,7 @@ def figure(experiments, path):
         column[1].set(xscale="log", xlabel="real transitions for training")
     fig.supylabel("return per episode")
     legend_below(fig, axes[0], 4)
-    run.save_figure(fig, Path(path))
+    run.page("picture").save_figure(fig, Path(path))
 
 
 def palette(methods):
@@ -402,7 +402,7 @@ def plot_beside(experiments, path):
         panels.setdefault(env, {})[data] = cells
     columns = min(3, len(panels))
     colors, rows = palette(methods_of(found)), math.ceil(len(panels) / columns)
-    fig = run.figure(figsize=(1 + 4.5 * columns, 4.2 * rows))
+    fig = run.page("picture").figure(figsize=(1 + 4.5 * columns, 4.2 * rows))
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax, (env, panel) in zip(grid, panels.items()):
         ax.axhline(scale(env)[1], color="C4", ls=":", label="behaviour policy")
@@ -420,20 +420,20 @@ def plot_beside(experiments, path):
     for ax in grid[len(panels) :]:
         ax.set_visible(False)
     legend_below(fig, grid, columns + 1)
-    run.save_figure(fig, Path(path))
+    run.page("picture").save_figure(fig, Path(path))
 
 
 def plot_profile(experiments, path):
     """The share of runs above any normalised score, and how far imagined returns are from real ones."""
     parts = by_size(experiments)
-    fig = run.figure(figsize=(11, 5 * len(parts)))
+    fig = run.page("picture").figure(figsize=(11, 5 * len(parts)))
     for row, (which, some) in zip(fig.subplots(len(parts), 2, squeeze=False), parts.items()):
         found = outcomes(some)
         colors = palette(methods_of(found))
         plot_shares(row[0], found, colors)
         row[0].set_title(f"returns{which}")
         plot_gaps(row[1], some, colors)
-    run.save_figure(fig, Path(path))
+    run.page("picture").save_figure(fig, Path(path))
 
 
 def plot_shares(ax, found, colors):
@@ -518,7 +518,7 @@ def report(opts):
     if len(offline) > 1:
         for which, some in by_size(offline).items():
             comparison(outcomes(some), which)
-    print("Reported with " + ", ".join(f"{k} {v}" for k, v in run.versions().items()) + ".")
+    print("Reported with " + ", ".join(f"{k} {v}" for k, v in run.page("provenance").versions().items()) + ".")
     if opts.figure:
         figure(others, opts.figure)
     if opts.beside:

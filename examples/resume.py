@@ -2,9 +2,10 @@
 
 A run writes checkpoint.npz after each stage, see run.save_checkpoint.  This page reads it, makes sure that it belongs
 to the run in DIR and holds what a run holds at the end of some stage, and finds the run's data again.  The run then
-goes on to the same bytes as if it had never been interrupted.
+goes on to the same bytes as if it had never been interrupted.  `hold` keeps two processes out of one directory.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -38,7 +39,7 @@ def read_config(opts):
 
 def last_state(folder, cfg):
     """Lock the run's directory and read its last checkpoint.  -> bremen.State (None: no checkpoint yet), run.History"""
-    run.hold(folder)
+    hold(folder)
     state, history, title = None, run.History(), run.title(folder, cfg)
     if (folder / "checkpoint.npz").exists():
         state, history = last_checkpoint(folder, cfg)
@@ -50,6 +51,23 @@ def last_state(folder, cfg):
             history.data = data
     run.say(title)
     return state, history
+
+
+HELD = contextlib.ExitStack()  # the lock of the run directory in which this process works
+
+
+def hold(folder):
+    """Keep other processes out of a run directory until this run ends, and remove what a killed one left in it."""
+    path = folder / "config.json"
+    if not envs.fcntl:  # Windows: no locks, and an open file could not be renamed
+        return
+    try:
+        file = HELD.enter_context(open(path, "r+b" if os.access(path, os.W_OK) else "rb"))
+        locked = envs.lock(file)
+    except BlockingIOError as e:
+        raise run.UsageError(f"{folder}: another process is working on this run; wait for its end, or end it") from e
+    for left in folder.rglob("*.[0-9]*.tmp") if locked else ():
+        left.unlink(missing_ok=True)
 
 
 def last_checkpoint(folder, cfg):

@@ -38,12 +38,12 @@ JUDGES = 300_000  # imagined rows that judge a step
 def read(folder):
     """An offline run with a policy.  -> Config, State, Batch; or run.UsageError, envs.DataError"""
     cfg = run.read_config({}, folder / "config.json")
-    s, history = run.load_checkpoint(folder / "checkpoint.npz", cfg)
+    s, history = run.page("resume").load_checkpoint(folder / "checkpoint.npz", cfg)
     if cfg.mode != "offline" or s.critic is None:
         raise run.UsageError(f"{folder}: not an offline run that has a policy")
-    path = history["data"]["file"]
+    path = history.data["file"]
     data, meta = run.load_rows(path, envs.TASKS[cfg.env])
-    if envs.sha256(path) != history["data"]["sha256"]:
+    if envs.sha256(path) != history.data["sha256"]:
         raise run.UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
     return cfg, s, run.some_rows(data, meta, cfg)[0]
 
@@ -105,7 +105,7 @@ def signal(opts):
 
 def draw(path, shares, opts, title):
     """Share of the promised gain that other rows confirm, against the number of imagined steps; a line per lambda."""
-    fig = run.figure(figsize=(7, 4.5))
+    fig = run.page("picture").figure(figsize=(7, 4.5))
     ax = fig.subplots()
     for lam, line in zip(opts.lam, shares):
         ax.plot(opts.imagined_steps, line, "o-", label=f"lambda {lam}")
@@ -114,7 +114,7 @@ def draw(path, shares, opts, title):
     ax.set_xticks(opts.imagined_steps, [f"{n:,}" for n in opts.imagined_steps])
     ax.minorticks_off()
     ax.legend(frameon=False)
-    run.save_figure(fig, path)
+    run.page("picture").save_figure(fig, path)
 
 
 if __name__ == "__main__":

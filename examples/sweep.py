@@ -163,10 +163,13 @@ EXAMINE = """
 import hashlib, json, sys
 sys.path = [sys.argv.pop(1), *filter(None, sys.path)]
 import run
-names = [f"{name}.py" for name in ("bremen", "envs", "nets", "trpo", "run", "examples/import_dataset")]
+pages = [f"examples/{name}" for name in ("collect", "import_dataset", "original", "resume")]
+names = [f"{name}.py" for name in ("bremen", "envs", "nets", "trpo", "run", *pages)]
 paths = [*(run.HERE / name for name in names), *sorted(run.HERE.glob("examples/behavior/*.npz"))]
 digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.exists())).hexdigest()
-print(json.dumps(run.versions() | {"blas": run.blas(), "program": digest[:12], "commit": run.commit()}))
+source = run.page("provenance")
+about = source.versions() | {"blas": source.blas(), "program": digest[:12], "commit": source.commit()}
+print(json.dumps(about))
 """
 
 

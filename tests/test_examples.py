@@ -247,7 +247,7 @@ def test_a_row_is_made_again_and_compared(tmp_path, monkeypatch, capsys):
     assert repeat.main([str(rows), *again]) == 1
     said = capsys.readouterr().out
     assert "other last_return\n" in said and "it was numpy=1" in said
-    monkeypatch.setattr(run, "commit", lambda: "another")
+    monkeypatch.setattr(run.page("provenance"), "commit", lambda: "another")
     assert repeat.main([str(rows), *again]) == 2 and "this is another: choose another DIR" in capsys.readouterr().err
     for words in ([str(rows), *again[:1], "--rows", "2"], [str(tmp_path), *again], [str(ROOT / "run.py"), *again]):
         assert repeat.main(words) == 2 and capsys.readouterr().err.count("\n") == 1

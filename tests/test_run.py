@@ -205,9 +205,9 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "models of no folder": (["--models", "absent"], "absent: no such folder"),
     "models from scratch": (["--models", "log", "--mode", "recursive"], "only with --mode offline"),
     "describe without its mode": (["--describe", "a.npz"], "only with --mode collect"),
-    "out without its modes": (["--mode", "offline", "--out", "a.npz"], "--out: only with --mode collect or plot"),
-    "members of nothing": (["--mode", "evaluate", "--members", "9"], "--members: only with --mode"),
-    "the clone's flag online": (["--mode", "online", "--no-bc_init"], "--bc_init: only with --mode"),
+    "out without its modes": (["--mode", "offline", "--out", "a.npz"], "--out"),
+    "members of nothing": (["--mode", "evaluate", "--members", "9"], "--members"),
+    "the clone's flag online": (["--mode", "online", "--no-bc_init"], "--no-bc_init"),
     "data online": (["--mode", "online", "--data", "a.npz"], "--data: only with --mode offline"),
     "deployments offline": (["--deployments", "1"], "--deployments: only with --mode recursive"),
     "abbreviated flag": (["--exp", "a"], "--exp"),
@@ -359,12 +359,10 @@ BAD = {  # what is wrong: the command line, words that the message must hold
 }
 
 
-def test_every_flag_knows_its_modes():
-    """Each field of Config and each other flag once, but for those of all modes; no mode is misspelt."""
-    flags = " ".join(run.ONLY.values()).split()
-    everywhere = {"mode", "env", "preset", "seed", "threads", "random_seeds", "param_path", "resume", "restart_iter"}
-    assert sorted(flags) == sorted({action.dest for action in run.parser()._actions} - everywhere - {"help"})
-    assert {mode for modes in run.ONLY for mode in modes.split()} == set(bremen.CHOICES["mode"])
+def test_flags_of_one_mode_exist():
+    flags = {action.dest for action in run.parser(bremen.Config())._actions}
+    assert {name for names in run.ONLY.values() for name in names} <= flags and run.ONLY.keys().isdisjoint(run.PAGES)
+    assert {*run.ONLY, *run.PAGES} == set(bremen.CHOICES["mode"])
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -672,7 +670,7 @@ def test_models_of_another_run_give_the_same_bytes(finished, dataset, here, no_p
     for i, other in enumerate(others):
         go(*line, *other, "--exp_name", f"other{i}")
         assert len(fits) == 2 * (i + 1) and "has fitted the same models" in capsys.readouterr().out
-    monkeypatch.setattr(run, "blas", lambda: "of another processor")
+    monkeypatch.setattr(run.page("provenance"), "blas", lambda: "of another processor")
     go(*line, "--exp_name", "elsewhere")
     assert len(fits) == 12
 
@@ -1404,6 +1402,9 @@ def test_no_place_for_compiled_kernels_is_one_line(here):
     compiles anew; a folder of NUMBA_CACHE_DIR is taken, and nothing is said."""
     for name in ("bremen", "envs", "nets", "trpo", "run"):
         shutil.copy(HERE.parent / f"{name}.py", here)
+    shutil.copytree(
+        HERE.parent / "examples", here / "examples", ignore=lambda folder, names: set(names) - {"endings.py"}
+    )
     for name in ("__pycache__", "home"):
         (here / name).touch()  # a file: not even root can write below it
     env = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT")}
@@ -1615,14 +1616,39 @@ def test_every_flag_has_a_help_text(capsys):
         run.main(["--help"])
     assert caught.value.code == 0
     entries, texts = help_entries(capsys.readouterr().out)
+    with pytest.raises(SystemExit):
+        run.main(["--mode", "collect", "--help"])
+    collect = help_entries(capsys.readouterr().out)[1]
+    with pytest.raises(SystemExit):
+        run.page("original").main(["--help"])
+    texts = help_entries(capsys.readouterr().out)[1] | collect | texts
     wanted = {f"--{name}" for name in FIELDS} | {flag.split()[0] for flag in ORIGINAL} | {"--resume", "--policy"}
-    wanted |= {"--exp_name", "--sub_exp_name", "--param_path", "--video_dir", "--runs", "--log_dir", "--data_dir"}
+    wanted |= {"--exp_name", "--sub_exp_name", "--param_path", "--log_dir", "--data_dir", "--interval"}
     for flag in sorted(wanted):
         words = re.sub(r"\[.*?\]", "", texts.get(flag, ""))
         assert len(words) > 5 and "%(" not in words and "None" not in words, flag
     named = {"--mode": ("offline", "online", "collect", "evaluate", "video", "plot"), "--env": envs.TASKS}
     for flag, names in (named | {"--preset": ("smoke", "classroom", "paper")}).items():
         assert all(name in entries[flag] for name in names), flag
+
+
+def test_help_shows_the_numbers_of_the_preset(capsys):
+    for line in ("--env ant", "--env pendulum --mode recursive", "--preset paper"):
+        with pytest.raises(SystemExit):
+            run.main([*line.split(), "--help"])
+        texts, cfg = help_entries(capsys.readouterr().out)[1], run.read_config(run.look_ahead(line.split()))
+        for name in ("n_train", "target_kl", "model_epochs", "horizon"):
+            assert texts[f"--{name}"].endswith(f"[{getattr(cfg, name)}]"), (line, name)
+
+
+def test_a_line_of_the_original_is_translated(capsys):
+    line = "--env hopper --mode recursive --onpol_iters 2400 --interval 240 --gaussian 0.1 --const_sampling --use_s_0"
+    assert run.page("original").main(line.split()) == 0
+    words = capsys.readouterr().out.split()
+    assert words[:2] == ["python", "run.py"] and not {"--gaussian", "--onpol_iters", "--interval"} & set(words)
+    assert run.read_flags(words[2:]) == run.read_flags(line.split())
+    assert run.page("original").main(["--gaussian", "0.1", "--std", "0.2"]) == 2
+    assert "--gaussian: not allowed with argument --std" in capsys.readouterr().err
 
 
 EVERYTHING = dict(
@@ -1644,7 +1670,7 @@ EVERYTHING = dict(
 def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pictures, capsys):
     """A run with no field at its default; a field that is new in Config belongs in EVERYTHING.  Those of other modes
     come from a file: on the line they would be refused."""
-    other = {name for modes, names in run.ONLY.items() if "offline" not in modes for name in names.split()}
+    other = set(run.ONLY["recursive"])
     lines = {}
     for name, value in EVERYTHING.items():
         words = value if isinstance(value, list) else [value]
@@ -1919,9 +1945,12 @@ def test_command_repeats_the_numbers():
     given = dict(mode="online", env="hopper", seed=3, preset="smoke", model_hidden=(8, 9), bc_init=False)
     cfg = run.read_config(given)
     for files in ({}, {"data": "x.npz", "data_dir": "d", "keep_policies": True, "tensorboard": True}):
-        words = run.command(dataclasses.replace(cfg, **files)).split()[2:]
+        words = run.page("provenance").command(dataclasses.replace(cfg, **files)).split()[2:]
         assert run.read_config(run.read_flags(words)) == cfg
-    assert run.command(run.read_config({"env": "hopper"})) == "python run.py --mode offline --env hopper"
+    assert (
+        run.page("provenance").command(run.read_config({"env": "hopper"}))
+        == "python run.py --mode offline --env hopper"
+    )
     for given in ({"model_epochs": 4}, {"model_epochs": 4, "model_steps": 30_000}, {"model_steps": 7}):
         cfg = run.read_config({"env": "hopper", **given})
-        assert run.read_config(run.read_flags(run.command(cfg).split()[2:])) == cfg, given
+        assert run.read_config(run.read_flags(run.page("provenance").command(cfg).split()[2:])) == cfg, given

@@ -119,7 +119,7 @@ for path in sorted([*run.HERE.glob("examples/behavior/*.npz"), *run.HERE.glob("e
     act = lambda obs, rng: share * policy.mean(obs)
     returns, _ = envs.evaluate(task, act, {EPISODES}, rng, threads)
     found[f"{{path.parent.name}}/{{path.stem}}"] = returns.tolist()
-print(json.dumps([run.versions(), found]))
+print(json.dumps([run.page("provenance").versions(), found]))
 """
 
 

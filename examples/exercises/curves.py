@@ -113,7 +113,7 @@ def learn_all(variants, seeds, watch, common):
 
 def draw(results, title, watch, path):
     """Return, and what is watched, against updates: means over the seeds, bands from the lowest to the highest."""
-    figure = run.figure(figsize=(11, 4.2))
+    figure = run.page("picture").figure(figsize=(11, 4.2))
     axes = figure.subplots(1, 2, sharey=watch.is_return)
     for i, (name, (updates, *columns, _)) in enumerate(results.items()):
         for ax, values in zip(axes, columns):
@@ -128,7 +128,7 @@ def draw(results, title, watch, path):
     axes[0].legend()
     seeds = len(next(iter(results.values()))[1])
     figure.suptitle(f"{title}\npendulum; mean of {seeds} seeds, band from the lowest to the highest", fontsize=11)
-    run.save_figure(figure, Path(path))
+    run.page("picture").save_figure(figure, Path(path))
 
 
 def table(results, watch):
