@@ -448,7 +448,7 @@ def imagine_paths(s, starts, cfg, rng):
         members = [rng.integers(K, size=T)]
     else:  # each member predicts all steps of a group of paths
         members = [np.full(T, k) for k in rng.permutation(K)[:B]]
-    obs, act, next_obs, terminated = parallel_rollout(s, pool, noise, members, cfg)
+    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
     if not np.isfinite(next_obs).all():
         raise FloatingPointError("imagined states are not finite: the dynamics models have diverged")
     rew = task.reward(obs, task.clip(act), next_obs)
@@ -461,7 +461,7 @@ def imagine_paths(s, starts, cfg, rng):
     return paths, {"imagined_reward": float(np.mean(rew, dtype=np.float64)), "imagined_length": float(T * B / ends)}
 
 
-def parallel_rollout(s, pool, noise, members, cfg):
+def parallel_rollout(s, cfg, pool, noise, members):
     """`nets.rollout` of a State's policy in its ensemble, on the worker threads.
 
     pool (T, B, S), noise (T, B, A).  members: (T,) arrays, which model predicts at each step; one for all paths, or one
@@ -513,7 +513,7 @@ def imagined_returns(s, starts, cfg, rng, n_paths=40):
     task, T = envs.TASKS[cfg.env], envs.TASKS[cfg.env].max_steps
     first = starts[rng.integers(len(starts), size=n_paths)]
     pool, noise = np.repeat(first[None], T, axis=0), np.zeros((T, n_paths, task.act_dim), np.float32)
-    obs, act, next_obs, terminated = parallel_rollout(s, pool, noise, [rng.integers(len(s.dynamics.phi), size=T)], cfg)
+    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, [rng.integers(len(s.dynamics.phi), size=T)])
     rew = task.reward(obs, task.clip(act), next_obs)
     returns, alive = np.zeros(n_paths), np.ones(n_paths, bool)  # alive: up to and including the first terminal step
     for t in range(T):
@@ -540,7 +540,7 @@ def compare_paths(s, cfg, rng, n_paths=20):
     ended = paths.terminated | paths.truncated
     noise = paths.act - policy.mean(paths.obs)
     pool = np.repeat(paths.obs[:1], T, axis=0)
-    worlds = [parallel_rollout(s, pool, noise, [np.full(T, k)], cfg) for k in range(K)]
+    worlds = [parallel_rollout(s, cfg, pool, noise, [np.full(T, k)]) for k in range(K)]
 
     first = time_of(ended) == np.arange(T)[:, None]  # rows of the first episodes
     obs, act, next_obs = (x[first] for x in (paths.obs, task.clip(paths.act), paths.next_obs))

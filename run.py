@@ -245,7 +245,7 @@ def load_policy(path, task):
         if not finite:
             raise ValueError("NaN, infinity or something that is no number in it")
         norm = nets.Normalizer(mean, std, float(count))
-        return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
+        return nets.Policy(theta.astype(np.float32), norm, nets.Net(sizes, task.act_limit)), meta
     except Exception as e:  # what stands in a damaged file, nobody knows
         why = f"no {e} in it" if isinstance(e, KeyError) else f"{type(e).__name__}: {e}"
         raise envs.DataError(f"{path}: not a policy of {task.name} ({why})") from e

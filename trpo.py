@@ -129,6 +129,12 @@ def kl_sum(mu, log_std, rows):
     return anp.sum(nets.kl_gauss(rows.mu, rows.log_std, mu, log_std))
 
 
+def surrogate_and_kl(theta, rows, net):
+    """`surrogate` and `kl_sum` of a new theta (P,): what the line search asks at every trial.  -> (2,) float64"""
+    policy = nets.gaussian(theta, rows.obs, net)
+    return np.array([surrogate(*policy, rows), kl_sum(*policy, rows)], np.float64)
+
+
 def surrogate_grad(theta, rows, tape, net):
     """Gradient of `surrogate` by hand where the policy is still the old one (every ratio is 1).  -> (P,)
 
@@ -209,12 +215,7 @@ def step(theta, rows, net, cfg, rng):
     def evaluate(change):
         """Gain of the surrogate and mean KL when theta moves by `change` (P,).  -> two scalars"""
         new = theta + change.astype(dtype)
-
-        def sums(chunk):
-            policy = nets.gaussian(new, chunk.obs, net)
-            return np.array([surrogate(*policy, chunk), kl_sum(*policy, chunk)], np.float64)
-
-        after, kl = _mean(sums, rows.chunks(), n)
+        after, kl = _mean(lambda chunk: surrogate_and_kl(new, chunk, net), rows.chunks(), n)
         return float(after) - before, float(kl)
 
     limits = dict(max_kl=cfg.target_kl, backtrack=cfg.backtrack, max_backtracks=cfg.max_backtracks)
