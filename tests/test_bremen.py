@@ -3,7 +3,6 @@
 import copy
 import inspect
 from dataclasses import asdict, fields, replace
-from types import SimpleNamespace
 
 import numba
 import numpy as np
