@@ -606,11 +606,7 @@ def start_online(cfg):
 
 # === presets and checks of Config: a reader of the algorithm may stop here ===========================================
 
-_HALF = dict(n_train=100_000, iterations=14)
-_DEEP = dict(model_hidden=(256, 256, 256))
-_LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
-_SLOWER_MODELS = dict(model_lr=2e-3, model_lr_last=1e-4)  # where presets were tuned with them
-PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and, on top, for single ones
+PRESETS = {  # what a preset changes in Config's defaults: for all environments ("*") and, on top, for single ones
     "smoke": {
         "*": dict(n_train=3000, deployments=2, members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32),
                   clone_steps=300, iterations=2, iteration_updates=2, imagined_steps=2000, horizon=50, eval_episodes=4,
@@ -618,39 +614,42 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
     },
     "classroom": {
         "*": dict(model_steps=30_000, model_patience=15),
-        "hopper": _DEEP | dict(noise="eps3", gamma=0.995, iterations=24),
-        "walker2d": _HALF | _DEEP | dict(noise="gaussian3", gamma=0.995, horizon=100, std=0.3),
-        "ant": _HALF | _DEEP | dict(lam=0.97, start="initial"),
-        "half_cheetah": _HALF, "cheetah_run": _HALF | _DEEP | dict(horizon=100),
-        "pendulum": _SLOWER_MODELS | dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3,
-                                          model_hidden=(64, 64), policy_hidden=(64, 64)),
+        "hopper": dict(noise="eps3", model_hidden=(256, 256, 256), iterations=24, gamma=0.995),
+        "walker2d": dict(n_train=100_000, noise="gaussian3", model_hidden=(256, 256, 256), iterations=14, gamma=0.995,
+                         horizon=100, std=0.3),
+        "ant": dict(n_train=100_000, model_hidden=(256, 256, 256), iterations=14, lam=0.97, start="initial"),
+        "half_cheetah": dict(n_train=100_000, iterations=14),
+        "cheetah_run": dict(n_train=100_000, model_hidden=(256, 256, 256), iterations=14, horizon=100),
+        "pendulum": dict(n_train=20_000, model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4,
+                         policy_hidden=(64, 64), iterations=6, horizon=100, target_kl=5e-3),
     },
     "paper": {
         "*": dict(n_train=1_000_000, model_hidden=(1024, 1024), model_batch=1000, model_epochs=200, model_patience=20,
                   model_lr=1e-3, model_lr_last=1e-3, clone_lr=5e-4, clone_steps=300_000, iterations=250,
                   imagined_steps=50_000, start="initial", value="linear", target_kl=4.5e-4, fisher_rows=1.0),
-        "hopper": _LONG_PATHS, "walker2d": _LONG_PATHS, "ant": dict(lam=0.97, target_kl=2.3e-4),
+        "hopper": dict(horizon=1000, target_kl=2.3e-4),
+        "walker2d": dict(horizon=1000, target_kl=2.3e-4),
+        "ant": dict(lam=0.97, target_kl=2.3e-4),
     },
 }  # fmt: skip
-_FROM_SCRATCH = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
-                     gamma=0.997, lam=0.97, model_steps=15_000)  # fmt: skip
-_TEN_DEPLOYMENTS = dict(n_train=2_000_000, deployments=10, iterations=800)
-RECURSIVE = {  # what mode recursive changes on top of both: whatever it does not name is as in mode offline
+RECURSIVE = {  # what mode recursive changes on top of that; all other numbers are those of mode offline
     "smoke": {},
     "classroom": {
-        "*": _SLOWER_MODELS | dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
-                                   model_epochs=1),
-        "ant": dict(deployed_steps=200, model_hidden=(256, 256), iterations=18, std=0.3, target_kl=0.005,
-                    model_steps=15_000),
+        "*": dict(n_train=300_000, deployments=6, model_lr=2e-3, model_lr_last=1e-4, model_epochs=1, iterations=24,
+                  std=0.2, target_kl=0.01),
+        "hopper": dict(n_train=600_000, deployments=10, noise="pure", model_steps=15_000, iterations=50, std=0.3,
+                       target_kl=0.005, gamma=0.997, lam=0.97),
+        "walker2d": dict(n_train=600_000, deployments=10, noise="pure", iterations=40, std=0.3, gamma=0.997, lam=0.97,
+                         start="initial", horizon=250),
+        "ant": dict(deployed_steps=200, model_hidden=(256, 256), model_steps=15_000, iterations=18, std=0.3,
+                    target_kl=0.005),
         "cheetah_run": dict(model_hidden=(256, 256), horizon=250),
-        "hopper": _FROM_SCRATCH,
-        "walker2d": _FROM_SCRATCH | dict(start="initial", horizon=250, target_kl=0.01, iterations=40,
-                                         model_steps=30_000),
-        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
+        "pendulum": dict(n_train=10_000, deployments=5, model_steps=5000, iterations=20, target_kl=0.02),
     },
     "paper": {
         "*": dict(deployments=5, iterations=400),
-        "hopper": _TEN_DEPLOYMENTS | dict(iterations=2400), "walker2d": _TEN_DEPLOYMENTS,
+        "hopper": dict(n_train=2_000_000, deployments=10, iterations=2400),
+        "walker2d": dict(n_train=2_000_000, deployments=10, iterations=800),
     },
 }  # fmt: skip
 ONLINE = {  # the same for mode online
