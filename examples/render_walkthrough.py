@@ -16,7 +16,7 @@ import nbformat
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-HEAD = """<!-- Made by `python examples/render_walkthrough.py` from walkthrough.ipynb: change the notebook, not this page. -->
+HEAD = """<!-- Made by `python examples/render_walkthrough.py` from walkthrough.ipynb: change that, not this page. -->
 
 > This page is the notebook [walkthrough.ipynb](walkthrough.ipynb), with what it printed and drew on two cores of an
 > x86 processor. Another processor rounds differently, so your digits will differ; what is said about them should not.
@@ -62,7 +62,7 @@ def described(cell, number):
     texts, pictures = [], {}
     for output in joined(cell.outputs):
         if output.get("name") == "stderr":
-            raise ValueError(f"cell {number} wrote to standard error: {output.text}")
+            raise ValueError(f"cell {number} wrote to standard error: {output['text']}")
         shown = output.get("data", {})
         if "image/png" in shown:
             name = f"cell{number:02d}{'abc'[len(pictures)] if pictures else ''}.png"
