@@ -1,7 +1,7 @@
 """The notebook as a page that can be read without running it.  `python examples/render_walkthrough.py`
 
 Runs walkthrough.ipynb from top to bottom (about two minutes on two cores) and writes what it shows: walkthrough.md,
-and its pictures in walkthrough/.  Do this again after every change of the notebook.  Needs the extra `test`.
+and its pictures in walkthrough/.  Do this again after every change of the notebook.  Needs the extra `notebook`.
 """
 
 import argparse
