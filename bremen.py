@@ -169,7 +169,7 @@ def model_sizes(cfg):
 
 
 def new_policy(cfg, rng):
-    """A policy that acts near zero.  Its log_std is the one of densities (`density_std`).  -> theta (P,)"""
+    """A policy that acts near zero; its log_std is the one of densities: `std`, or the original's -5.  -> theta (P,)"""
     sizes, limit = policy_net(cfg)
     weights = nets.init_mlp(rng, sizes, out_scale=0.01)
     log_std = np.log(cfg.std * limit) if cfg.density_std == "same" else -5.0
