@@ -2,11 +2,12 @@
 
 Fit an ensemble of dynamics models to logged transitions, clone the policy that made them, and improve the clone on
 imagined rollouts in conservative trust-region steps.  `train_offline` is the paper's Algorithm 2 on one page,
-`train_recursive` its Algorithm 1; below them follow their parts, stage by stage, and at the end the presets.  Both
-are generators: they yield a record after each stage and print nothing.  Their parts are keyword arguments: pass
-another function to change one.
+`train_recursive` its Algorithm 1.  Their parts follow in the order in which they are called, down to the ruled line:
+below it are only the numbers of the presets and the checks of Config.
 
-"The original" is the authors' program; examples/original.md has a table of all that is done differently here.
+Both algorithms are generators: they yield a record after each stage and print nothing.  Their parts are keyword
+arguments: pass another function to change one.  "The original" is the authors' program; examples/original.md has a
+table of all that is done differently here.
 
 Letters in shapes: N rows, R start states, T time, B imagined paths side by side, K members, S/A observation/action
 dimension, P parameters.  theta: policy, beta: clone, phi: dynamics models.
@@ -33,7 +34,7 @@ for _module, _name in (envs, "TaskVectorEnv"), (trpo, "fisher_vector"):  # nets:
 
 @dataclass(frozen=True)
 class Config:
-    """Every number of a run.  The defaults are only the base of what PRESETS changes per environment: `configured`."""
+    """Every number of a run.  Do not use the defaults as they are: configured(env=...) applies a preset."""
 
     mode: str = "offline"  # offline: Algorithm 2; recursive: Algorithm 1; online: plain TRPO; the others work on files
     env: str = "hopper"  # the robot
@@ -44,49 +45,49 @@ class Config:
     # data
     data: str = ""  # dataset file (.npz); empty: the default dataset, collected when missing
     data_dir: str = "data"  # where default datasets are kept
-    n_train: int = 200_000  # real transitions used for training, over all deployments [rows]
+    n_train: int = 200_000  # real transitions used for training, over all deployments [rows]; fewer: worse models
     noise: str = "pure"  # how to act while collecting: samples of the behaviour policy, uniform random, or mixtures
     deployments: int = 4  # mode recursive: how often n_train / deployments transitions are collected
-    deployed_steps: int = 1000  # mode recursive: after so many steps at most a deployed robot is set up anew [steps]
+    deployed_steps: int = 1000  # mode recursive: time limit of a deployed episode [steps]
     # dynamics models
-    members: int = 5  # K, ensemble size
+    members: int = 5  # K, ensemble size; with one model the policy exploits its errors
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
     model_lr: float = 4e-3  # Adam's step size in the first epoch
     model_lr_last: float = 3e-4  # Adam's step size in the last possible epoch; geometric in between
     model_batch: int = 64  # minibatch [rows]
-    model_epochs: int = 45  # at most so many passes over the data
-    model_steps: int = 0  # raises model_epochs until they hold so many minibatches; 0 where only those are given
-    model_patience: int = 5  # stop after so many epochs without a better validation loss
+    model_epochs: int = 45  # largest number of passes over the data
+    model_steps: int = 0  # train for at least this many minibatches, even beyond model_epochs; 0: no minimum
+    model_patience: int = 5  # stop after this many epochs without a better validation loss
     validation: float = 0.15  # share of the rows held out, drawn at random
     # behaviour cloning and policy
     policy_hidden: tuple = (200, 200)  # widths of the policy's hidden layers
     clone_lr: float = 1e-3  # Adam's step size
     clone_batch: int = 256  # minibatch [rows]
     clone_steps: int = 10_000  # gradient steps
-    bc_init: bool = True  # start from the clone; no: from random or, after a deployment, from where it was (ME-TRPO)
+    bc_init: bool = True  # start from the clone; if not: keep the last policy, at first random weights (as ME-TRPO)
     all_bc: bool = False  # mode recursive: clone all data, not only the newest deployment's
-    std: float = 0.1  # sigma of the policy, as a share of the action limit: for sampling *and* for densities
-    density_std: str = "same"  # sigma of densities: that of sampling, or the original's exp(-5), which learn_std moves
+    std: float = 0.1  # sigma of the policy, as a share of the action limit; larger: explores more, acts worse
+    density_std: str = "same"  # sigma in log-probabilities: the same as for sampling, or exp(-5) as in the original
     learn_std: bool = False  # let TRPO change sigma
     # imagination
-    iterations: int = 12  # rounds of TRPO updates with an evaluation behind each, over all deployments
+    iterations: int = 12  # rounds of updates with an evaluation after each; more: the models are exploited in the end
     iteration_updates: int = 25  # TRPO updates per iteration
-    imagined_steps: int = 20_000  # imagined transitions per update, in whole paths [rows]
-    horizon: int = 250  # length of an imagined path [steps]
+    imagined_steps: int = 20_000  # imagined transitions per update, in whole paths [rows]; more: less noise, slower
+    horizon: int = 250  # length of an imagined path [steps]; longer: the errors of the models add up
     start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
-    clip_states: bool = True  # keep each coordinate of an imagined state within the range of the logged ones
+    clip_states: bool = True  # keep each coordinate of an imagined state within the range of the data
     member_per: str = "step"  # draw the member that predicts anew at each step, or once for a path
-    alpha: float = 0.0  # weight of an explicit penalty on each imagined reward, whose mean is KL(policy || clone)
+    alpha: float = 0.0  # weight of a penalty on rewards, with mean KL(policy || clone); larger: stays near the clone
     # trust region
-    target_kl: float = 1e-3  # delta [nats], radius of the trust region
-    gamma: float = 0.99  # discount
+    target_kl: float = 1e-3  # delta [nats], radius of the trust region; larger: faster, and exploits the models sooner
+    gamma: float = 0.99  # discount; nearer to 1: looks further ahead, with more noise
     lam: float = 0.95  # lambda of generalised advantage estimation
     cg_iters: int = 10  # conjugate-gradient iterations
     cg_damping: float = 0.1  # added to the Fisher matrix's diagonal
-    fisher_rows: float = 0.1  # share of the rows used for Fisher products
+    fisher_rows: float = 0.1  # share of the rows used for Fisher products; smaller: faster, and shorter steps
     backtrack: float = 0.8  # factor of the line search
-    max_backtracks: int = 15  # shrink a step at most so often, then give the update up
-    accept_ratio: float = 0.1  # least share of the predicted improvement
+    max_backtracks: int = 15  # give the update up after this many shorter steps
+    accept_ratio: float = 0.1  # smallest share of the predicted improvement that is accepted
     # value function
     value: str = "mlp"  # a network, or ridge regression on simple features
     value_hidden: tuple = (64, 64)  # widths of the hidden layers
@@ -111,9 +112,9 @@ class Config:
         check(self)
 
     def updates_by(self, deployment):
-        """TRPO updates that are due by the end of the 1st, 2nd, ... deployment, which share them evenly.  -> int"""
-        parts = self.deployments if self.mode == "recursive" else 1  # a fixed dataset is one deployment
-        iterations = deployment * self.iterations // parts
+        """Total number of TRPO updates after `deployment` deployments; each gets the same number.  -> int"""
+        deployments = self.deployments if self.mode == "recursive" else 1  # offline: the dataset counts as one
+        iterations = deployment * self.iterations // deployments  # whole iterations, all of them by the last deployment
         return iterations * self.iteration_updates
 
 
@@ -129,7 +130,7 @@ class Dynamics(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that training knows after a stage, and all that is needed to go on from there.
+    """Everything that training knows after a stage, and needs to go on from there.
 
     The generators go on with the run: to keep a state for later, copy.deepcopy it before asking for the next record.
     """
@@ -141,23 +142,24 @@ class State(NamedTuple):
     theta: np.ndarray | None = None  # policy (P,)
     critic: trpo.Critic | None = None
     updates: int = 0  # of the policy, over all deployments
-    deployments: int = 1  # how often data were collected; a fixed dataset is one deployment, by somebody else
+    deployments: int = 1  # how often data were collected; offline: the dataset counts as one deployment
     steps: int = 0  # real transitions taken (mode online)
 
 
-# "init" is for a random policy and value functions, "imagine" for imagining *and* the improving behind it.
+# "init": random policies and value functions; "imagine": imagined paths and the update after them
 STREAMS = "init", "collect", "model", "clone", "imagine", "evaluate"
 
 
 def streams(seed):
-    """A generator for each purpose: a new draw in one leaves the others unmoved (the original seeds some).  -> dict"""
-    return dict(zip(STREAMS, map(np.random.default_rng, np.random.SeedSequence(seed).spawn(len(STREAMS)))))
+    """A generator for each purpose: a new draw in one leaves the others as they were.  -> {name: Generator}"""
+    seeds = np.random.SeedSequence(seed).spawn(len(STREAMS))
+    return {name: np.random.default_rng(s) for name, s in zip(STREAMS, seeds)}
 
 
 def policy_net(cfg):
-    """Layer widths and action limit of the policy's network, as nets.mlp wants them.  -> (sizes, limit)"""
+    """The policy's network, whose output is squashed to the action limit.  -> nets.Net"""
     task = envs.TASKS[cfg.env]
-    return (task.obs_dim, *cfg.policy_hidden, task.act_dim), task.act_limit
+    return nets.Net((task.obs_dim, *cfg.policy_hidden, task.act_dim), task.act_limit)
 
 
 def model_sizes(cfg):
@@ -167,18 +169,20 @@ def model_sizes(cfg):
 
 
 def new_policy(cfg, rng):
-    """A policy that acts near zero; the sigma of its densities is std * act_limit or the original's.  -> theta (P,)"""
+    """A policy that acts near zero; its log_std is the one of densities: `std`, or the original's -5.  -> theta (P,)"""
     sizes, limit = policy_net(cfg)
+    weights = nets.init_mlp(rng, sizes, out_scale=0.01)
     log_std = np.log(cfg.std * limit) if cfg.density_std == "same" else -5.0
-    return np.concatenate([nets.init_mlp(rng, sizes, out_scale=0.01), np.full(sizes[-1], log_std, np.float32)])
+    return np.concatenate([weights, np.full(sizes[-1], log_std, np.float32)])
 
 
 def policy_of(s, cfg):
-    """The policy of a State, ready to act.  -> nets.Policy, whose sigma is that of sampling"""
-    theta, (sizes, limit) = s.theta, policy_net(cfg)
-    if cfg.density_std == "original":  # samples with one sigma, but judges actions by another
-        theta = np.concatenate([nets.split(theta, sizes)[0], np.full(sizes[-1], np.log(cfg.std * limit), theta.dtype)])
-    return nets.Policy(theta, s.norm, (sizes, limit))
+    """The policy of a State, ready to act: its sigma is the one of sampling.  -> nets.Policy"""
+    theta, net = s.theta, policy_net(cfg)
+    if cfg.density_std == "original":  # which samples with one sigma, but judges actions by another
+        theta = theta.copy()
+        nets.split(theta, net.sizes)[1][:] = np.log(cfg.std * net.limit)
+    return nets.Policy(theta, s.norm, net)
 
 
 def ignore(record):
@@ -193,10 +197,10 @@ def train_offline(
 ):
     """Algorithm 2 of arXiv:2006.03647: offline reinforcement learning from the fixed dataset `data` (a Batch).
 
-    Yields a record after each stage: {"stage": ..., "state": all that was learnt so far, ...numbers}.  Training goes
-    on from `state` when one is given.  The clone is that of `newest`, by default of all data.  Pass another function
-    for one of the algorithm's parts to replace fit_dynamics, clone_behavior, imagine_paths or trpo.improve; info is a
-    dict of numbers for the record, and `report` a function that hears of the progress of the long ones:
+    Yields a record after each stage: {"stage": ..., "state": all that was learnt so far, ...numbers}, and returns the
+    last State.  Training goes on from `state` if one is given.  The clone imitates `newest`, by default all data.
+    Pass another function to replace fit_dynamics, clone_behavior, imagine_paths or trpo.improve; info is a dict of
+    numbers for the record, and `report` a function that hears of the progress of the long ones:
     fit(data, cfg, rng, report) -> Dynamics, info; clone(data, norm, cfg, rng, report) -> beta (P,), info;
     imagine(s, starts, cfg, rng) -> Paths, info; improve(theta, critic, paths, norm, net, cfg, rng) -> theta, critic,
     info.  Raises FloatingPointError when training diverges.
@@ -213,9 +217,10 @@ def train_offline(
         beta, info = clone(newest or data, s.norm, cfg, s.rng["clone"], report)
         if cfg.bc_init:
             theta = beta
-        else:  # as ME-TRPO: go on from the policy that there is, at first from a random one
+        else:  # as ME-TRPO: go on from the last policy, at first from a random one
             theta = new_policy(cfg, s.rng["init"]) if s.theta is None else s.theta
-        critic = trpo.new_critic(s.rng["init"], data.obs.shape[1], cfg)  # an old one knows the old normaliser
+        # always a new one: the old critic was fitted with the old normaliser
+        critic = trpo.new_critic(s.rng["init"], data.obs.shape[1], cfg)
         if cfg.pretrain_value:
             critic = trpo.pretrain(critic, logged_paths(data), s.norm, cfg, s.rng["init"])
         s = s._replace(beta=beta, theta=theta, critic=critic)
@@ -226,46 +231,47 @@ def train_offline(
         theta, critic, more = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), cfg, s.rng["imagine"])
         s = s._replace(theta=theta, critic=critic, updates=s.updates + 1)
         yield {"stage": "update", "state": s, **info, **more}
+    return s
 
 
 def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, **parts):
     """Algorithm 1 of arXiv:2006.03647: learn from scratch in a few deployments, with Algorithm 2 in between.
 
-    Yields the records of train_offline and, after each deployment, {"stage": "deploy", "batch": what was collected}.
-    Training goes on from `state` and the `batches` of its deployments when they are given.  `parts` are those of
-    train_offline; `deploy` replaces collect_batch: deploy(s, cfg, rng, report) -> Batch, info.
+    Yields the records of train_offline and, after each deployment, {"stage": "deploy", "batch": what was collected};
+    returns the last State.  Training goes on from `state` and the `batches` of its deployments if they are given.
+    `parts` are those of train_offline; `deploy` replaces collect_batch: deploy(s, cfg, rng, report) -> Batch, info.
     """
     if cfg.mode != "recursive":
         raise ValueError(f"train_recursive: cfg.mode is {cfg.mode}, but only recursive shares out the iterations")
     deploy, batches = deploy or collect_batch, list(batches)
     s = state or State(streams(cfg.seed), deployments=0)
-    while True:
-        if s.updates == cfg.updates_by(s.deployments):  # all that were due are done (at first: none of none): deploy
-            if s.deployments == cfg.deployments:
-                return
+    while s.updates < cfg.updates_by(cfg.deployments):
+        if s.updates == cfg.updates_by(s.deployments):  # its updates are finished (also true before the first): deploy
             batch, info = deploy(s, cfg, s.rng["collect"], report)
             batches.append(batch)
             s = s._replace(deployments=s.deployments + 1, dynamics=None, beta=None, critic=None)  # None: to be fitted
             yield {"stage": "deploy", "state": s, "batch": batch, **info}
         data = envs.join(batches)
-        newest = data if cfg.all_bc else batches[-1]  # whose policy is to be cloned
-        for record in train_offline(cfg, data, s, newest=newest, report=report, **parts):
-            s = record["state"]
-            yield record
+        newest = data if cfg.all_bc else batches[-1]  # its policy is cloned
+        s = yield from train_offline(cfg, data, s, newest=newest, report=report, **parts)
+    return s
 
 
 # --- "deploy": data for the next round ------------------------------------------------------------------------------
 
 
 def collect_batch(s, cfg, rng, report=ignore):
-    """n_train / deployments real transitions of the policy with its noise, at first of uniform random actions:
-    Algorithm 1, "deploy".  `noise` makes a part of them wilder, as `envs.behavior` says.
+    """n_train / deployments real transitions of the policy, at first of uniform random actions: Algorithm 1, "deploy".
+
+    `noise` makes a part of them wilder, as `envs.behavior` says.
     -> Batch, {"deployed_return": mean of its whole episodes}
     """
     task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
     task = replace(task, max_steps=min(task.max_steps, cfg.deployed_steps))
-    sample, noise = (None, "random") if s.theta is None else (policy_of(s, cfg).sample, cfg.noise)
-    acts = envs.behavior(task, sample, noise)
+    if s.theta is None:  # there is no policy yet
+        acts = envs.behavior(task, None, "random")
+    else:
+        acts = envs.behavior(task, policy_of(s, cfg).sample, cfg.noise)
     show = lambda rows: report({"stage": "deploy", "done": rows, "total": n})
     batch = envs.collect(task, acts, n, rng, threads=nets.use_threads(cfg.threads), report=show)
     returns, _ = envs.episode_returns(batch)
@@ -273,15 +279,15 @@ def collect_batch(s, cfg, rng, report=ignore):
 
 
 def renormalized(s, norm, cfg):
-    """Another normaliser, and a policy that still does what it did: only its first layer changes.  -> State
+    """The same State with another normaliser of observations, and a policy that still acts as before.  -> State
 
-    Without a policy (the first time) only the normaliser is set.  The original keeps weights and changes the
-    normaliser under them.
+    Only its first layer changes: from W (o - m) / c + b with mean m and scale c to the same number with m' and c',
+    which is W' = W c' / c and b' = b + W (m' - m) / c.  (The original keeps the weights.)
     """
     if s.theta is None:
         return s._replace(norm=norm)
     theta = s.theta.copy()
-    W, b = nets.layers(theta, policy_net(cfg)[0])[0]
+    W, b = nets.layers(theta, policy_net(cfg).sizes)[0]
     b += ((norm.mean - s.norm.mean) / s.norm.scale) @ W
     W *= (norm.scale / s.norm.scale)[:, None]
     return s._replace(norm=norm, theta=theta)
@@ -290,47 +296,74 @@ def renormalized(s, norm, cfg):
 # --- "train K models": the ensemble ---------------------------------------------------------------------------------
 
 
+def predict(dynamics, obs, act, member, cfg):
+    """Next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member (int) -> (B, S)"""
+    x = dynamics.inputs(np.concatenate([obs, act], axis=1))
+    return obs + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
+
+
 def fit_dynamics(data, cfg, rng, report=ignore):
     """Fit K models to next_obs - obs by least squares: Algorithm 2, "train K models" (deterministic, no variance).
 
-    Inputs [obs, act] and targets are normalised.  All members hold out the same random rows for validation (the
-    original: the last ones), but each starts from its own weights and sees its own shuffles.  -> Dynamics,
-    {"model_loss": mean of the members' best validation losses, "model_curve" (epochs, K): those of every epoch, NaN
-    once a member has stopped}; a loss is nets.squared_error of normalised changes
+    Inputs [obs, act] and targets are normalised.  Each member has its own first weights and its own shuffles; the rows
+    held out for validation are the same for all.  -> Dynamics, {"model_loss", "model_curve"} as `follow` says
     """
     x, change = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
     inputs, delta = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
-    order, n = rng.permutation(len(x)), max(1, round(cfg.validation * len(x)))
+    train, validation = split_rows(inputs(x), delta(change), cfg.validation, rng)
+    at_least = math.ceil(cfg.model_steps * cfg.model_batch / len(train[0]))
+    cfg = replace(cfg, model_epochs=max(cfg.model_epochs, at_least))
+    # not rng.spawn: it counts its children, and checkpoints do not save the count
+    seeds = rng.integers(2**63, size=cfg.members)
+    members = [fit_member(*train, *validation, cfg, np.random.default_rng(seed)) for seed in seeds]
+    phi, info = follow(members, cfg.members * cfg.model_epochs, report)
+    return Dynamics(phi, inputs, delta, *state_range(data, cfg)), info
+
+
+def split_rows(x, y, share, rng):
+    """Hold out a random share of the rows (the original: the last ones).  x (N, m), y (N, n) -> (x, y), (x, y) held out
+
+    ValueError when none are left to train on.
+    """
+    order, n = rng.permutation(len(x)), max(1, round(share * len(x)))
     if n >= len(x):
         raise ValueError(f"fit_dynamics: {len(x)} rows, {n} of them for validation, leave none to train on")
-    x, y = inputs(x)[order], delta(change)[order]
-    enough = math.ceil(cfg.model_steps * cfg.model_batch / (len(x) - n))
-    cfg = replace(cfg, model_epochs=max(cfg.model_epochs, enough))
-    # not rng.spawn, which counts its children: no checkpoint keeps that number
-    rngs = map(np.random.default_rng, rng.integers(2**63, size=cfg.members))
-    members = [fit_member(x[n:], y[n:], x[:n], y[:n], cfg, r) for r in rngs]
-    curves, best, total = [[] for _ in members], {}, cfg.members * cfg.model_epochs
+    x, y = x[order], y[order]
+    return (x[n:], y[n:]), (x[:n], y[:n])
+
+
+def follow(members, total, report=ignore):
+    """Run the generators of `fit_member` side by side to their ends; `total` is the largest number of epochs of all.
+
+    -> phi (K, P), {"model_loss": mean of the members' best validation losses, "model_curve" (epochs, K): the losses of
+    every epoch, NaN once a member has stopped}; a loss is nets.squared_error of normalised changes
+    """
+    curves = [[] for _ in members]
+    best_loss, best_phi = np.full(len(members), np.nan), [None] * len(members)
     report({"stage": "model", "done": 0, "total": total})  # the first epoch may take a minute
-    for epochs, (k, (val_loss, best_loss, best_phi)) in enumerate(nets.race(members), 1):
-        curves[k].append(val_loss)
-        best[k] = best_loss, best_phi
-        loss = float(np.mean([best[i][0] for i in sorted(best)]))  # sorted: no matter who was first
-        report({"stage": "model", "done": epochs, "total": total, "loss": loss})
+    for epochs, (k, (loss, *best)) in enumerate(nets.race(members), 1):
+        curves[k].append(loss)
+        best_loss[k], best_phi[k] = best
+        report({"stage": "model", "done": epochs, "total": total, "loss": float(np.nanmean(best_loss))})
+    curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
+    return np.stack(best_phi), {"model_loss": float(np.mean(best_loss)), "model_curve": curve}
+
+
+def state_range(data, cfg):
+    """The smallest and largest logged state, to which imagined ones are clipped (the original: 1e5).  -> (S,), (S,)"""
     seen = np.concatenate([data.obs, data.next_obs])
     lowest, highest = seen.min(axis=0), seen.max(axis=0)
-    if not cfg.clip_states:  # (the original stops at 1e5)
+    if not cfg.clip_states:
         lowest[:], highest[:] = -np.inf, np.inf
-    curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
-    phi = np.stack([best[k][1] for k in range(cfg.members)])
-    return Dynamics(phi, inputs, delta, lowest, highest), {"model_loss": loss, "model_curve": curve}
+    return lowest, highest
 
 
 def fit_member(x, y, x_val, y_val, cfg, rng):
     """Generator: one model, one epoch of Adam per `next`, until `model_patience` epochs brought nothing better.
 
-    x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)).  The original keeps the
-    last weights, its step size is constant, and it has weight decay; here the best are kept, the step size falls, and
-    there is no decay.  Raises FloatingPointError when training diverges.
+    x (N, S + A), y (N, S), normalised.  Yields (validation loss, best so far, its phi (P,)).  Here the best weights are
+    kept and the step size falls; in the original the last ones are kept, the step size is constant, and weights decay.
+    Raises FloatingPointError when training diverges.
     """
     sizes = x.shape[1], *cfg.model_hidden, y.shape[1]
     phi = nets.init_mlp(rng, sizes)
@@ -338,7 +371,7 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
     for epoch in range(cfg.model_epochs):
         lr = cfg.model_lr * (cfg.model_lr_last / cfg.model_lr) ** (epoch / max(1, cfg.model_epochs - 1))
         order = rng.permutation(len(x))
-        moments = nets.adam_epoch(phi, moments, x, y, order, cfg.model_batch, lr, sizes, None, cfg.gradients)
+        moments = nets.adam_epoch_fast(phi, moments, x, y, order, cfg.model_batch, lr, sizes, None, cfg.gradients)
         loss = nets.mean_loss(phi, x_val, y_val, sizes)
         if not np.isfinite(loss):
             raise FloatingPointError("a dynamics model's loss is not finite: try a smaller model_lr")
@@ -357,18 +390,21 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
     """Clone the behaviour policy: Algorithm 2, "behavior cloning", minimises the mean of 1/2 |a - mu(s)|^2.
 
     The mean is squashed to the action limit, the standard deviation is the run's `std`.  (The original minimises the
-    error of a sampled action, to which sampling adds nothing but noise.)
+    error of a sampled action; sampling only adds noise to it.)
     -> beta (P,), {"clone_loss": that mean}
     """
     net, beta = policy_net(cfg), new_policy(cfg, rng)
-    mu = nets.split(beta, net[0])[0]  # a view: Adam moves the weights of beta and leaves log_std alone
-    moments, obs = nets.adam_init(mu), norm(data.obs)
-    for done in range(0, cfg.clone_steps, 500):  # every 500 steps a look at the loss of 5,000 rows
-        order = rng.integers(len(obs), size=min(500, cfg.clone_steps - done) * cfg.clone_batch)
-        moments = nets.adam_epoch(mu, moments, obs, data.act, order, cfg.clone_batch, cfg.clone_lr, *net, cfg.gradients)
-        loss = nets.mean_loss(mu, obs[order[:5000]], data.act[order[:5000]], *net)
-        report({"stage": "clone", "done": min(done + 500, cfg.clone_steps), "total": cfg.clone_steps, "loss": loss})
-    loss = nets.mean_loss(mu, obs, data.act, *net)
+    weights, _ = nets.split(beta, net.sizes)  # a view: Adam moves the weights of beta and leaves log_std alone
+    moments, obs, act = nets.adam_init(weights), norm(data.obs), data.act
+    for done in range(0, cfg.clone_steps, 500):  # in pieces of 500 steps, to report
+        steps = min(500, cfg.clone_steps - done)
+        order = rng.integers(len(obs), size=steps * cfg.clone_batch)
+        moments = nets.adam_epoch_fast(
+            weights, moments, obs, act, order, cfg.clone_batch, cfg.clone_lr, *net, gradients=cfg.gradients
+        )
+        loss = nets.mean_loss(weights, obs[order[:5000]], act[order[:5000]], *net)
+        report({"stage": "clone", "done": done + steps, "total": cfg.clone_steps, "loss": loss})
+    loss = nets.mean_loss(weights, obs, act, *net)
     if not np.isfinite(loss):
         raise FloatingPointError("cloning has produced numbers that are not finite: try a smaller clone_lr")
     return beta, {"clone_loss": loss}
@@ -378,12 +414,9 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
 
 
 def logged_paths(data):
-    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths
-
-    Paths has the columns of a Batch, in the same order, and the time behind them.
-    """
-    ended = (data.terminated | data.truncated)[:, None]
-    return trpo.Paths(*(x[:, None] for x in data), time_of(ended))
+    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths"""
+    columns = {name: column[:, None] for name, column in data._asdict().items()}
+    return trpo.Paths(**columns, time=time_of(columns["terminated"] | columns["truncated"]))
 
 
 def start_states(data, cfg):
@@ -402,64 +435,70 @@ def start_states(data, cfg):
 def imagine_paths(s, starts, cfg, rng):
     """Roll the policy out in the ensemble from states drawn from `starts` (R, S): Algorithm 2, "imagined rollouts".
 
-    imagined_steps / horizon paths side by side; one that leaves the healthy box restarts in place (the original pads
-    it with zeros, and takes the first rows of the padded paths).  At each step one member, drawn at random, predicts
-    for all (or each path keeps its own).  alpha times `log_ratio_to_clone` is taken off the reward.  -> Paths (T, B),
-    {"imagined_reward": mean per step, "imagined_length": mean length [steps]}; FloatingPointError when the models
-    diverge
+    imagined_steps / horizon paths side by side.  One that leaves the healthy box restarts in place (the original pads
+    it with zeros, and takes the first rows of the padded paths).  alpha times `log_ratio_to_clone` is taken off the
+    reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]};
+    FloatingPointError when the models diverge
     """
     task, T, K = envs.TASKS[cfg.env], cfg.horizon, len(s.dynamics.phi)  # not cfg.members: kernels check no bounds
     B = max(1, cfg.imagined_steps // T)
     pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
     noise = policy_of(s, cfg).std * rng.standard_normal((T, B, task.act_dim), np.float32)
-    # the paths go side by side in groups, on the worker threads: members[i][t] predicts step t of group i
-    if cfg.member_per == "step":  # a group per worker, one sequence of members for all
-        members = [rng.integers(K, size=T)] * min(B, nets.workers())
-    else:  # a group per member, which predicts all its steps
+    if cfg.member_per == "step":  # at each step one member, drawn at random, predicts for all paths
+        members = [rng.integers(K, size=T)]
+    else:  # each member predicts all steps of a group of paths
         members = [np.full(T, k) for k in rng.permutation(K)[:B]]
     obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
     if not np.isfinite(next_obs).all():
         raise FloatingPointError("imagined states are not finite: the dynamics models have diverged")
     rew = task.reward(obs, task.clip(act), next_obs)
     if cfg.alpha > 0:
-        rew = rew - cfg.alpha * log_ratio_to_clone(s, obs.reshape(T * B, -1), act.reshape(T * B, -1), cfg).reshape(T, B)
-    truncated = ~terminated & (np.arange(T) == T - 1)[:, None]
+        rew = rew - cfg.alpha * log_ratio_to_clone(s, obs, act, cfg)
+    truncated = np.zeros_like(terminated)
+    truncated[-1] = ~terminated[-1]
     paths = trpo.Paths(obs, act, rew, next_obs, terminated, truncated, time_of(terminated))
     ends = np.count_nonzero(terminated | truncated)
     return paths, {"imagined_reward": float(np.mean(rew, dtype=np.float64)), "imagined_length": float(T * B / ends)}
 
 
 def parallel_rollout(s, cfg, pool, noise, members):
-    """`nets.rollout` with the columns of pool and noise shared out among the worker threads.
+    """`nets.rollout` of a State's policy in its ensemble, on the worker threads.
 
-    members: a list of C arrays (T,), the models that predict for the first, second, ... C-th group of columns.
-    -> obs, act, next_obs, terminated, all (T, B, ...)
+    pool (T, B, S), noise (T, B, A).  members: (T,) arrays, which model predicts at each step; one for all paths, or one
+    for each of several groups of paths.  -> obs, act, next_obs, terminated, all (T, B, ...)
     """
-    task, (sizes, limit), dtype = envs.TASKS[cfg.env], policy_net(cfg), s.theta.dtype
-    stats = [x.astype(dtype) for n in (s.norm, s.dynamics.inputs, s.dynamics.delta) for x in (n.mean, n.scale)]
-    stats += [s.dynamics.lowest, s.dynamics.highest, task.low, task.high]
-    world = s.theta, np.array(sizes), s.dynamics.phi, np.array(model_sizes(cfg)), dtype.type(limit), *stats
-    groups = (np.array_split(x, len(members), axis=1) for x in (pool, noise))
-    run = lambda p, n, m: nets.rollout(*world, np.ascontiguousarray(p), np.ascontiguousarray(n), m)
-    return tuple(np.concatenate(column, axis=1) for column in zip(*nets.parallel(run, *groups, members)))
+    task, net, d, dtype = envs.TASKS[cfg.env], policy_net(cfg), s.dynamics, s.theta.dtype
+    moments = lambda norm: (norm.mean.astype(dtype), norm.scale.astype(dtype))
+    actor = nets.Actor(s.theta, np.array(net.sizes), *moments(s.norm), dtype.type(net.limit))
+    boxes = d.lowest, d.highest, task.low, task.high
+    world = nets.World(d.phi, np.array(model_sizes(cfg)), *moments(d.inputs), *moments(d.delta), *boxes)
+    if len(members) == 1:  # a group of paths per worker
+        members = members * min(pool.shape[1], nets.workers())
+    pools, noises = (np.array_split(x, len(members), axis=1) for x in (pool, noise))
+    run = lambda p, n, m: nets.rollout_fast(actor, world, np.ascontiguousarray(p), np.ascontiguousarray(n), m)
+    groups = nets.parallel(run, pools, noises, members)
+    return tuple(np.concatenate(column, axis=1) for column in zip(*groups))
 
 
 def log_ratio_to_clone(s, obs, act, cfg):
     """log policy(act | obs) - log clone(act | obs) [nats]: on average over the policy's actions KL(policy || clone).
 
     The KL of a state itself, the same for all actions there, would teach nothing about *this* action: policy gradients
-    do not differentiate rewards (the original charges it nevertheless).  obs (N, S), act (N, A) as sampled -> (N,)
+    do not differentiate rewards (the original charges it nevertheless).  obs (..., S), act (..., A) as sampled -> (...)
     """
-    (sizes, limit), obs = policy_net(cfg), s.norm(obs)
-    density = lambda v: nets.log_prob(act, nets.mlp(v, obs, sizes, limit), nets.split(v, sizes)[1])
-    return density(s.theta) - density(s.beta)
+    net, rows = policy_net(cfg), s.norm(obs.reshape(-1, obs.shape[-1]))
+    act = act.reshape(len(rows), -1)
+    log_policy = nets.log_prob(act, *nets.gaussian(s.theta, rows, net))
+    log_clone = nets.log_prob(act, *nets.gaussian(s.beta, rows, net))
+    return (log_policy - log_clone).reshape(obs.shape[:-1])
 
 
 def time_of(ended):
-    """Steps since each path's last restart.  (T, B) -> (T, B)"""
-    t = np.arange(len(ended))[:, None]
-    began = np.where(np.roll(ended, 1, axis=0), t, 0)  # t where the row before has ended; at 0 all begin in any case
-    return t - np.maximum.accumulate(began, axis=0)  # the largest so far: where the present path began
+    """Steps since each path's last restart, which follows an end.  (T, B) -> (T, B)"""
+    time = np.zeros(ended.shape, int)
+    for t in range(1, len(time)):
+        time[t] = np.where(ended[t - 1], 0, time[t - 1] + 1)
+    return time
 
 
 # --- evaluation of the models ----------------------------------------------------------------------------------------
@@ -472,14 +511,17 @@ def imagined_returns(s, starts, cfg, rng, n_paths=40):
     -> (n_paths,), NaN where the models diverge
     """
     task, T = envs.TASKS[cfg.env], envs.TASKS[cfg.env].max_steps
-    pool = np.broadcast_to(starts[rng.integers(len(starts), size=n_paths)], (T, n_paths, task.obs_dim)).copy()
-    noise = np.zeros((T, n_paths, task.act_dim), np.float32)
-    members = [rng.integers(len(s.dynamics.phi), size=T)] * min(n_paths, nets.workers())
-    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
-    alive = np.cumsum(terminated, axis=0) - terminated == 0  # up to and including the first terminal step
-    returns = np.sum(task.reward(obs, task.clip(act), next_obs), axis=0, where=alive, dtype=np.float64)
-    # NaN is unhealthy and so ends a path: where rewards are negative, a short sum would look like a good return
-    return np.where(np.all(np.isfinite(next_obs) | ~alive[..., None], axis=(0, 2)), returns, np.nan)
+    first = starts[rng.integers(len(starts), size=n_paths)]
+    pool, noise = np.repeat(first[None], T, axis=0), np.zeros((T, n_paths, task.act_dim), np.float32)
+    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, [rng.integers(len(s.dynamics.phi), size=T)])
+    rew = task.reward(obs, task.clip(act), next_obs)
+    returns, alive = np.zeros(n_paths), np.ones(n_paths, bool)  # alive: up to and including the first terminal step
+    for t in range(T):
+        returns += np.where(alive, rew[t], 0)
+        # NaN is unhealthy and so ends a path: where rewards are negative, a short sum would look like a good return
+        returns[alive & ~np.isfinite(next_obs[t]).all(axis=1)] = np.nan
+        alive &= ~terminated[t]
+    return returns
 
 
 def compare_paths(s, cfg, rng, n_paths=20):
@@ -498,8 +540,7 @@ def compare_paths(s, cfg, rng, n_paths=20):
     ended = paths.terminated | paths.truncated
     noise = paths.act - policy.mean(paths.obs)
     pool = np.repeat(paths.obs[:1], T, axis=0)
-    groups = min(n_paths, nets.workers())
-    worlds = [parallel_rollout(s, cfg, pool, noise, [np.full(T, k)] * groups) for k in range(K)]
+    worlds = [parallel_rollout(s, cfg, pool, noise, [np.full(T, k)]) for k in range(K)]
 
     first = time_of(ended) == np.arange(T)[:, None]  # rows of the first episodes
     obs, act, next_obs = (x[first] for x in (paths.obs, task.clip(paths.act), paths.next_obs))
@@ -513,12 +554,6 @@ def compare_paths(s, cfg, rng, n_paths=20):
     numbers |= {"path_error": float(np.mean(error)), "path_error_last": float(error[-1])}
     numbers |= {f"one_step_error_{i}": float(e) for i, e in enumerate(one_step)}
     return numbers, {"real": real, "imagined": imagined, "error": error}
-
-
-def predict(dynamics, obs, act, member, cfg):
-    """Next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member (int) -> (B, S)"""
-    x = dynamics.inputs(np.concatenate([obs, act], axis=1))
-    return obs + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
 
 
 def freeze_at_end(next_obs, ended):
@@ -569,13 +604,9 @@ def start_online(cfg):
     return State(rng, norm, theta=new_policy(cfg, rng["init"]), critic=critic)
 
 
-# --- presets and checks of Config -----------------------------------------------------------------------------------
+# === presets and checks of Config: a reader of the algorithm may stop here ===========================================
 
-_HALF = dict(n_train=100_000, iterations=14)
-_DEEP = dict(model_hidden=(256, 256, 256))
-_LONG_PATHS = dict(horizon=1000, target_kl=2.3e-4)
-_SLOWER_MODELS = dict(model_lr=2e-3, model_lr_last=1e-4)  # where presets were tuned with them
-PRESETS = {  # what a preset changes in Config's defaults, for all environments ("*") and, on top, for single ones
+PRESETS = {  # what a preset changes in Config's defaults: for all environments ("*") and, on top, for single ones
     "smoke": {
         "*": dict(n_train=3000, deployments=2, members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32),
                   clone_steps=300, iterations=2, iteration_updates=2, imagined_steps=2000, horizon=50, eval_episodes=4,
@@ -583,39 +614,42 @@ PRESETS = {  # what a preset changes in Config's defaults, for all environments 
     },
     "classroom": {
         "*": dict(model_steps=30_000, model_patience=15),
-        "hopper": _DEEP | dict(noise="eps3", gamma=0.995, iterations=24),
-        "walker2d": _HALF | _DEEP | dict(noise="gaussian3", gamma=0.995, horizon=100, std=0.3),
-        "ant": _HALF | _DEEP | dict(lam=0.97, start="initial"),
-        "half_cheetah": _HALF, "cheetah_run": _HALF | _DEEP | dict(horizon=100),
-        "pendulum": _SLOWER_MODELS | dict(n_train=20_000, iterations=6, horizon=100, target_kl=5e-3,
-                                          model_hidden=(64, 64), policy_hidden=(64, 64)),
+        "hopper": dict(noise="eps3", model_hidden=(256, 256, 256), iterations=24, gamma=0.995),
+        "walker2d": dict(n_train=100_000, noise="gaussian3", model_hidden=(256, 256, 256), iterations=14, gamma=0.995,
+                         horizon=100, std=0.3),
+        "ant": dict(n_train=100_000, model_hidden=(256, 256, 256), iterations=14, lam=0.97, start="initial"),
+        "half_cheetah": dict(n_train=100_000, iterations=14),
+        "cheetah_run": dict(n_train=100_000, model_hidden=(256, 256, 256), iterations=14, horizon=100),
+        "pendulum": dict(n_train=20_000, model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4,
+                         policy_hidden=(64, 64), iterations=6, horizon=100, target_kl=5e-3),
     },
     "paper": {
         "*": dict(n_train=1_000_000, model_hidden=(1024, 1024), model_batch=1000, model_epochs=200, model_patience=20,
                   model_lr=1e-3, model_lr_last=1e-3, clone_lr=5e-4, clone_steps=300_000, iterations=250,
                   imagined_steps=50_000, start="initial", value="linear", target_kl=4.5e-4, fisher_rows=1.0),
-        "hopper": _LONG_PATHS, "walker2d": _LONG_PATHS, "ant": dict(lam=0.97, target_kl=2.3e-4),
+        "hopper": dict(horizon=1000, target_kl=2.3e-4),
+        "walker2d": dict(horizon=1000, target_kl=2.3e-4),
+        "ant": dict(lam=0.97, target_kl=2.3e-4),
     },
 }  # fmt: skip
-_FROM_SCRATCH = dict(n_train=600_000, deployments=10, noise="pure", iterations=50, std=0.3, target_kl=0.005,
-                     gamma=0.997, lam=0.97, model_steps=15_000)  # fmt: skip
-_TEN_DEPLOYMENTS = dict(n_train=2_000_000, deployments=10, iterations=800)
-RECURSIVE = {  # what mode recursive changes on top of both: whatever it does not name is as in mode offline
+RECURSIVE = {  # what mode recursive changes on top of that; all other numbers are those of mode offline
     "smoke": {},
     "classroom": {
-        "*": _SLOWER_MODELS | dict(n_train=300_000, deployments=6, iterations=24, std=0.2, target_kl=0.01,
-                                   model_epochs=1),
-        "ant": dict(deployed_steps=200, model_hidden=(256, 256), iterations=18, std=0.3, target_kl=0.005,
-                    model_steps=15_000),
+        "*": dict(n_train=300_000, deployments=6, model_lr=2e-3, model_lr_last=1e-4, model_epochs=1, iterations=24,
+                  std=0.2, target_kl=0.01),
+        "hopper": dict(n_train=600_000, deployments=10, noise="pure", model_steps=15_000, iterations=50, std=0.3,
+                       target_kl=0.005, gamma=0.997, lam=0.97),
+        "walker2d": dict(n_train=600_000, deployments=10, noise="pure", iterations=40, std=0.3, gamma=0.997, lam=0.97,
+                         start="initial", horizon=250),
+        "ant": dict(deployed_steps=200, model_hidden=(256, 256), model_steps=15_000, iterations=18, std=0.3,
+                    target_kl=0.005),
         "cheetah_run": dict(model_hidden=(256, 256), horizon=250),
-        "hopper": _FROM_SCRATCH,
-        "walker2d": _FROM_SCRATCH | dict(start="initial", horizon=250, target_kl=0.01, iterations=40,
-                                         model_steps=30_000),
-        "pendulum": dict(n_train=10_000, deployments=5, iterations=20, target_kl=0.02, model_steps=5000),
+        "pendulum": dict(n_train=10_000, deployments=5, model_steps=5000, iterations=20, target_kl=0.02),
     },
     "paper": {
         "*": dict(deployments=5, iterations=400),
-        "hopper": _TEN_DEPLOYMENTS | dict(iterations=2400), "walker2d": _TEN_DEPLOYMENTS,
+        "hopper": dict(n_train=2_000_000, deployments=10, iterations=2400),
+        "walker2d": dict(n_train=2_000_000, deployments=10, iterations=800),
     },
 }  # fmt: skip
 ONLINE = {  # the same for mode online
@@ -631,13 +665,19 @@ def preset(cfg):
     `paper` holds the original's sizes, and its numbers where they mean the same here.
     """
     modes = {"recursive": RECURSIVE[cfg.preset], "online": ONLINE, "evaluate": {"*": dict(eval_episodes=100)}}
-    tables = PRESETS[cfg.preset], modes.get(cfg.mode, {})
-    return {k: v for table in tables for name in ("*", cfg.env) for k, v in table.get(name, {}).items()}
+    numbers = {}
+    for table in PRESETS[cfg.preset], modes.get(cfg.mode, {}):
+        numbers |= table.get("*", {}) | table.get(cfg.env, {})
+    return numbers
 
 
 def configured(**given):
-    """The numbers of a preset, but for those that are `given`: configured(env="ant", seed=1).  -> Config"""
-    if "model_epochs" in given:  # epochs that are asked for are not raised by a preset
+    """The numbers of a preset, and those that are `given`: configured(env="ant", seed=1).  -> Config
+
+    What wins: a given number, then the preset's for the mode and the environment, for the mode, for the environment,
+    for all, and at last the default.  An explicit model_epochs switches model_steps off.
+    """
+    if "model_epochs" in given:
         given = {"model_steps": 0} | given
     first = Config(**{k: given[k] for k in ("mode", "env", "preset") if k in given})
     return replace(first, **preset(first) | given)
@@ -654,7 +694,6 @@ CHOICES = {
     "member_per": ("step", "path"),
     "value": ("mlp", "linear"),
 }
-ZERO_IS_FINE = ("seed", "threads", "alpha", "iterations", "model_steps", "lam", "cg_damping", "max_backtracks")
 KINDS = {  # what a field must be, by the type of its default; NumPy's numbers are welcome too
     int: (Integral, "an integer"),
     float: (Real, "a number"),
@@ -662,28 +701,35 @@ KINDS = {  # what a field must be, by the type of its default; NumPy's numbers a
     bool: (bool, "True or False"),
     str: (str, "a text"),
 }
+RANGES = {  # in which interval a number must lie if not in (0, inf)
+    **dict.fromkeys(("seed", "threads", "alpha", "iterations", "model_steps", "cg_damping"), "[0, inf)"),
+    **dict.fromkeys(("validation", "gamma", "backtrack"), "(0, 1)"),  # the value network predicts (1 - gamma) V
+    **dict.fromkeys(("fisher_rows", "accept_ratio"), "(0, 1]"),
+    **{"max_backtracks": "[0, inf)", "lam": "[0, 1]"},
+}
 
 
 def check(cfg):
     """ValueError, in one line, for the first field of a Config that makes no sense."""
-    for name, choices in CHOICES.items():
-        if getattr(cfg, name) not in tuple(choices):
-            raise ValueError(f"--{name} {getattr(cfg, name)}: choose from {', '.join(choices)}")
     for field in fields(cfg):
-        value, kind = getattr(cfg, field.name), type(field.default)
+        name, value, kind = field.name, getattr(cfg, field.name), type(field.default)
+        if name in CHOICES and value not in tuple(CHOICES[name]):
+            raise ValueError(f"--{name} {value}: choose from {', '.join(CHOICES[name])}")
+        numbers = value if isinstance(value, tuple) else (value,) if kind in (int, float) else ()
         right = isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool)
-        if not right or (kind is tuple and not all(isinstance(width, Integral) for width in value)):
-            raise ValueError(f"--{field.name} {value!r}: must be {KINDS[kind][1]}")
-        zero = field.name in ZERO_IS_FINE
-        for v in value if kind is tuple else (value,):
-            if kind in (int, float, tuple) and not (0 < v < np.inf or (zero and v == 0)):
-                raise ValueError(f"--{field.name} {v}: must be {'at least' if zero else 'above'} 0, finite")
-    for name in ("validation", "gamma", "lam", "fisher_rows", "backtrack", "accept_ratio"):
-        below = name in ("validation", "gamma", "backtrack")  # the value network predicts (1 - gamma) V
-        if getattr(cfg, name) > 1 or (below and getattr(cfg, name) == 1):
-            raise ValueError(f"--{name} {getattr(cfg, name)}: a share, {'below' if below else 'at most'} 1")
+        if not right or (kind is tuple and not all(isinstance(n, Integral) for n in numbers)):
+            raise ValueError(f"--{name} {value!r}: must be {KINDS[kind][1]}")
+        interval = RANGES.get(name, "(0, inf)")
+        if not all(lies_in(n, interval) for n in numbers):
+            raise ValueError(f"--{name} {value}: must lie in {interval}")
     if cfg.mode == "recursive" and (cfg.iterations < cfg.deployments or cfg.n_train < 2 * cfg.deployments):
         parts = f"--deployments {cfg.deployments}: at most --iterations {cfg.iterations}"
         raise ValueError(f"{parts}, and at least two of --n_train {cfg.n_train} transitions each time")
     if cfg.mode == "recursive" and cfg.noise == "random":
         raise ValueError("--noise random: mode recursive begins with random actions, then it deploys its policy")
+
+
+def lies_in(x, interval):
+    """Whether a number lies in an interval like "(0, 1]", where the bracket says that 1 belongs to it.  -> bool"""
+    low, high = map(float, interval[1:-1].split(","))
+    return low < x < high or (x == low and interval[0] == "[") or (x == high and interval[-1] == "]")

@@ -491,7 +491,7 @@ def load_policy(path, task):
         norm = nets.Normalizer(mean, std, float(arrays["norm_count"]))
         if "return_mean" in meta:
             meta |= {name: float(meta[name]) for name in ("return_mean", "return_std")}
-        return nets.Policy(theta.astype(np.float32), norm, (sizes, task.act_limit)), meta
+        return nets.Policy(theta.astype(np.float32), norm, nets.Net(sizes, task.act_limit)), meta
     except Exception as e:  # a damaged file may hold anything
         why = f"no {e} in it" if isinstance(e, KeyError) else f"{type(e).__name__}: {e}"
         raise envs.DataError(f"{path}: not a policy of {task.name} ({why})") from e

@@ -1,17 +1,19 @@
 """Trust region policy optimisation (Schulman et al., arXiv:1502.05477) for diagonal-Gaussian policies.
 
-The first three functions know no network and no policy.  `step` is what all others lead to.  All that it asks of the
-policy's network are two derivatives of the mean action: J v (`nets.mlp_jvp`) and J^T g (`nets.mlp_vjp`).  With
-`gradients="autograd"` neither is used and autograd differentiates the two scalar functions `surrogate` and `kl_sum`.
-What "the original" does differently: examples/original.md.
+The first three functions know no network and no policy.  Then come the parts of `step`, the step itself, the value
+functions, and `improve`, one whole update.  All of this file belongs to the algorithm.
+
+Of the policy's network `step` needs only two derivatives of the mean action: J v (`nets.mlp_jvp`) and J^T g
+(`nets.mlp_vjp`).  With `gradients="autograd"` neither is used: autograd differentiates the two scalar functions
+`surrogate` and `kl_sum`.  What "the original" does differently: examples/original.md.
 
 Letters in shapes: T time, B batch, N rows (T*B), P parameters, S/A observation/action dimension.
 """
 
+import copy
 from typing import NamedTuple
 
 import autograd.numpy as anp
-import numba
 import numpy as np
 from autograd import grad
 
@@ -39,8 +41,9 @@ def gae(rew, val, next_val, terminated, truncated, gamma, lam):
     return _discounted_sum(td.astype(np.float64), terminated | truncated, gamma * lam)
 
 
-@numba.njit(cache=nets.CACHE)
+@nets.compiled
 def _discounted_sum(td, ended, decay):
+    """From the last row to the first: adv[t] = td[t] + decay * adv[t + 1], where no path ended at t."""
     adv = td.copy()
     for t in range(len(td) - 2, -1, -1):
         for b in range(td.shape[1]):
@@ -53,7 +56,7 @@ def conjugate_gradient(product, b, iters=10, tol=1e-10):
     """Solve A x = b for symmetric positive definite A, given only v -> A v.  b (P,) -> x (P,), residual |A x - b| / |b|
 
     Hestenes & Stiefel 1952; arXiv:1502.05477, appendix C.  float64 here, whatever `product` uses: float32 dot
-    products of long vectors would spoil conjugacy.  The residual is that of the recursion, not computed anew.
+    products of long vectors would spoil conjugacy.  The residual comes from the recursion; it is not computed again.
     """
     x, r = np.zeros(b.shape), np.array(b, np.float64)
     p, rr = r.copy(), r @ r  # copy: r changes below
@@ -100,34 +103,36 @@ class Rows(NamedTuple):
     mu: np.ndarray
     log_std: np.ndarray
 
+    def part(self, which):
+        """Some of the rows: a slice, or an array of their numbers.  -> Rows"""
+        return Rows(self.obs[which], self.act[which], self.adv[which], self.mu[which], self.log_std)
+
     def chunks(self):
-        """The same rows in cache-sized pieces (nets.chunks).  -> list of Rows"""
-        return [Rows(*columns, self.log_std) for columns in zip(*(nets.chunks(column) for column in self[:-1]))]
+        """The same rows in cache-sized pieces.  -> list of Rows"""
+        return [self.part(slice(i, i + nets.CHUNK)) for i in range(0, len(self.obs), nets.CHUNK)]
 
 
-def surrogate(theta, rows, net):
-    """Importance-weighted advantage, the objective of Eq. (14) of arXiv:1502.05477, summed over rows.  -> scalar"""
-    return _surrogate(nets.mlp(theta, rows.obs, *net), nets.split(theta, net[0])[1], rows)
+def surrogate(mu, log_std, rows):
+    """Importance-weighted advantage, the objective of Eq. (14) of arXiv:1502.05477, summed over rows.
 
-
-def kl_sum(theta, rows, net):
-    """KL(old policy || policy), the constraint of Eq. (14) of arXiv:1502.05477, summed over rows [nats].  -> scalar"""
-    return _kl_sum(nets.mlp(theta, rows.obs, *net), nets.split(theta, net[0])[1], rows)
-
-
-def _surrogate(mu, log_std, rows):
+    mu (N, A), log_std (A,): the new policy at these rows (`nets.gaussian`).  -> scalar, unit of the advantage
+    """
     old = nets.log_prob(rows.act, rows.mu, rows.log_std)
     return anp.sum(anp.exp(nets.log_prob(rows.act, mu, log_std) - old) * rows.adv)
 
 
-def _kl_sum(mu, log_std, rows):
+def kl_sum(mu, log_std, rows):
+    """KL(old policy || new policy), the constraint of Eq. (14) of arXiv:1502.05477, summed over rows [nats].
+
+    mu (N, A), log_std (A,): the new policy at these rows.  -> scalar
+    """
     return anp.sum(nets.kl_gauss(rows.mu, rows.log_std, mu, log_std))
 
 
 def surrogate_and_kl(theta, rows, net):
-    """`surrogate` and `kl_sum` from one forward pass: what the line search asks at every trial.  -> (2,) float64"""
-    mu, log_std = nets.mlp(theta, rows.obs, *net), nets.split(theta, net[0])[1]
-    return np.array([_surrogate(mu, log_std, rows), _kl_sum(mu, log_std, rows)], np.float64)
+    """`surrogate` and `kl_sum` of a new theta (P,): what the line search asks at every trial.  -> (2,) float64"""
+    policy = nets.gaussian(theta, rows.obs, net)
+    return np.array([surrogate(*policy, rows), kl_sum(*policy, rows)], np.float64)
 
 
 def surrogate_grad(theta, rows, tape, net):
@@ -135,7 +140,7 @@ def surrogate_grad(theta, rows, tape, net):
 
     tape: that of nets.mlp_tape for theta on rows.obs (N, S).
     """
-    _, log_std = nets.split(theta, net[0])
+    _, log_std = nets.split(theta, net.sizes)
     z = (rows.act - rows.mu) * np.exp(-log_std)
     d_mu = rows.adv[:, None] * z * np.exp(-log_std)
     d_log_std = np.sum(rows.adv[:, None] * (z * z - 1), axis=0)
@@ -149,8 +154,8 @@ def fisher_vector(theta, tape, v, net):
     log sigma.  At the old policy this is exactly the Hessian of `kl_sum`: the part of the Hessian with second
     derivatives of mu is multiplied by d kl / d mu = 0.
     """
-    v_mu, v_log_std = nets.split(v, net[0])
-    _, log_std = nets.split(theta, net[0])
+    v_mu, v_log_std = nets.split(v, net.sizes)
+    _, log_std = nets.split(theta, net.sizes)
     d_mu = nets.mlp_jvp(theta, tape, v_mu, *net) * np.exp(-2 * log_std)
     return np.concatenate([nets.mlp_vjp(theta, tape, d_mu, *net), 2 * len(d_mu) * v_log_std])
 
@@ -163,20 +168,23 @@ def _mean(f, chunks, n):
 def policy_gradient(theta, rows, net, gradients="hand"):
     """Gradient of the mean of `surrogate` at the old policy, by hand or by autograd.  -> (P,) float64"""
     if gradients == "autograd":
-        return grad(surrogate)(theta, rows, net).astype(np.float64) / len(rows.obs)
-    return _mean(
-        lambda c: surrogate_grad(theta, c, nets.mlp_tape(theta, c.obs, *net), net), rows.chunks(), len(rows.obs)
-    )
+        total = grad(lambda t: surrogate(*nets.gaussian(t, rows.obs, net), rows))
+        return total(theta).astype(np.float64) / len(rows.obs)
+
+    def by_hand(chunk):
+        return surrogate_grad(theta, chunk, nets.mlp_tape(theta, chunk.obs, *net), net)
+
+    return _mean(by_hand, rows.chunks(), len(rows.obs))
 
 
 def fisher_product(theta, rows, net, gradients="hand"):
     """The function v -> F v, mean over rows, by hand or as Hessian of `kl_sum` by autograd.  v (P,) -> (P,) float64"""
     n, dtype = len(rows.obs), theta.dtype
     if gradients == "autograd":
-        kl_grad = grad(kl_sum)
-        hessian_vector = grad(lambda t, v: anp.dot(kl_grad(t, rows, net), v))
+        kl_grad = grad(lambda t: kl_sum(*nets.gaussian(t, rows.obs, net), rows))
+        hessian_vector = grad(lambda t, v: anp.dot(kl_grad(t), v))
         return lambda v: hessian_vector(theta, v.astype(dtype)).astype(np.float64) / n
-    tapes = nets.parallel(lambda c: nets.mlp_tape(theta, c.obs, *net), rows.chunks())
+    tapes = nets.parallel(lambda chunk: nets.mlp_tape(theta, chunk.obs, *net), rows.chunks())  # once for all products
     return lambda v: _mean(lambda tape: fisher_vector(theta, tape, v.astype(dtype), net), tapes, n)
 
 
@@ -189,30 +197,32 @@ def step(theta, rows, net, cfg, rng):
     KL [nats], backtracks, whether accepted, residual of conjugate gradient
     """
     n, dtype = len(rows.obs), theta.dtype
-    free = np.ones(len(theta))
+    movable = np.ones(len(theta))
     if not cfg.learn_std:
-        free[-len(rows.log_std) :] = 0.0  # a fixed log_std neither moves nor bends the trust region
-    some = rng.choice(n, max(1, round(cfg.fisher_rows * n)), replace=False) if cfg.fisher_rows < 1 else slice(None)
-    product = fisher_product(theta, Rows(*(column[some] for column in rows[:-1]), rows.log_std), net, cfg.gradients)
-    damped = lambda v: free * product(free * v) + cfg.cg_damping * v
+        movable[-len(rows.log_std) :] = 0.0  # log_std is left out of the step and of the Fisher product
+    subset = rows
+    if cfg.fisher_rows < 1:
+        subset = rows.part(rng.choice(n, max(1, round(cfg.fisher_rows * n)), replace=False))
+    product = fisher_product(theta, subset, net, cfg.gradients)
+    damped = lambda v: movable * product(movable * v) + cfg.cg_damping * v
 
-    g = free * policy_gradient(theta, rows, net, cfg.gradients)
+    g = movable * policy_gradient(theta, rows, net, cfg.gradients)
     x, residual = conjugate_gradient(damped, g, cfg.cg_iters)
     # x @ damped(x) is x @ g but for rounding, which must not widen the trust region
     full_step = x * np.sqrt(2 * cfg.target_kl / max(x @ damped(x), 1e-30))
     before = float(np.mean(rows.adv, dtype=np.float64))  # the surrogate at theta: every ratio is 1
 
-    def evaluate(shift):
-        """Gain of the surrogate and mean KL when theta moves by `shift` (P,).  -> two scalars"""
-        new = theta + shift.astype(dtype)
-        after, kl = _mean(lambda c: surrogate_and_kl(new, c, net), rows.chunks(), n)
+    def evaluate(change):
+        """Gain of the surrogate and mean KL when theta moves by `change` (P,).  -> two scalars"""
+        new = theta + change.astype(dtype)
+        after, kl = _mean(lambda chunk: surrogate_and_kl(new, chunk, net), rows.chunks(), n)
         return float(after) - before, float(kl)
 
-    shift, gain, kl, backtracks, accepted = line_search(
-        evaluate, full_step, g @ full_step, cfg.target_kl, cfg.backtrack, cfg.max_backtracks, cfg.accept_ratio
-    )
+    limits = dict(max_kl=cfg.target_kl, backtrack=cfg.backtrack, max_backtracks=cfg.max_backtracks)
+    found = line_search(evaluate, full_step, g @ full_step, **limits, accept_ratio=cfg.accept_ratio)
+    change, gain, kl, backtracks, accepted = found
     info = {"surrogate_gain": gain, "kl": kl, "backtracks": backtracks, "accepted": accepted, "cg_residual": residual}
-    return theta + shift.astype(dtype), info
+    return theta + change.astype(dtype), info
 
 
 # --- value functions ------------------------------------------------------------------------------------------------
@@ -262,13 +272,13 @@ def fit_value(critic, obs, time, target, cfg, rng):
     if critic.moments is None:
         X = features(obs, time)
         return Critic(np.linalg.solve(X.T @ X + 1e-5 * np.eye(X.shape[1]), X.T @ target))
-    psi, m, v = critic.psi.copy(), critic.moments.m.copy(), critic.moments.v.copy()
-    moments, sizes = nets.Adam(m, v, critic.moments.t), (obs.shape[1], *cfg.value_hidden, 1)
-    y = ((1 - cfg.gamma) * target[:, None]).astype(psi.dtype)
+    psi, moments = copy.deepcopy(critic)  # Adam works in place
+    sizes = (obs.shape[1], *cfg.value_hidden, 1)
+    y = ((1 - cfg.gamma) * target[:, None]).astype(psi.dtype)  # an average reward, as in `value`
     for _ in range(cfg.value_epochs):
         order = rng.permutation(len(obs))
-        moments = nets.adam_epoch(
-            psi, moments, obs, y, order, cfg.value_batch, cfg.value_lr, sizes, None, cfg.gradients
+        moments = nets.adam_epoch_fast(
+            psi, moments, obs, y, order, cfg.value_batch, cfg.value_lr, sizes, gradients=cfg.gradients
         )
     return Critic(psi, moments)
 
@@ -318,13 +328,12 @@ def advantages(critic, paths, norm, cfg):
     Flat: N = T * B.
     -> normalised obs (N, S), time (N,), adv (N,), target (N,), val (N,); FloatingPointError when not finite
     """
-    flat = lambda x: x.reshape(-1, *x.shape[2:])
-    obs, time = norm(flat(paths.obs)), flat(paths.time)
-    val = value(critic, obs, time, cfg)
-    next_val = value(critic, norm(flat(paths.next_obs)), time + 1, cfg)
-    shape = paths.rew.shape
-    both = val.reshape(shape), next_val.reshape(shape)
-    adv = flat(gae(paths.rew, *both, paths.terminated, paths.truncated, cfg.gamma, cfg.lam))
+    T, B, S = paths.obs.shape
+    obs, next_obs = norm(paths.obs.reshape(T * B, S)), norm(paths.next_obs.reshape(T * B, S))
+    time = paths.time.reshape(T * B)
+    val, next_val = value(critic, obs, time, cfg), value(critic, next_obs, time + 1, cfg)
+    ends = paths.terminated, paths.truncated
+    adv = gae(paths.rew, val.reshape(T, B), next_val.reshape(T, B), *ends, cfg.gamma, cfg.lam).reshape(T * B)
     if not np.isfinite(adv).all():
         raise FloatingPointError("advantages are not finite: the rewards or the value function have diverged")
     return obs, time, adv, adv + val, val
@@ -336,15 +345,15 @@ def rows_of(theta, obs, act, adv, net):
     obs (N, S) normalised, act (..., A), adv (N,), unit of reward -> Rows
     """
     adv = ((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
-    mu = nets.mlp_rows(theta, obs, *net)
-    return Rows(obs, act.reshape(mu.shape), adv, mu, nets.split(theta, net[0])[1])
+    mu, (_, log_std) = nets.mlp_rows(theta, obs, *net), nets.split(theta, net.sizes)
+    return Rows(obs, act.reshape(mu.shape), adv, mu, log_std)
 
 
 def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
     """Fit the value function to logged `paths` before the first update: `sweeps` times to its own lambda-returns.
 
-    Several times, because a lambda-return leans on the value function that is being fitted.  paths (T, B), norm of the
-    observations -> Critic
+    Several times, because a lambda-return depends on the value function that is being fitted.  paths (T, B), norm of
+    the observations -> Critic
     """
     for _ in range(sweeps):
         obs, time, _, target, _ = advantages(critic, paths, norm, cfg)
@@ -355,7 +364,7 @@ def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
 def improve(theta, critic, paths, norm, net, cfg, rng):
     """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy".
 
-    Advantages use the value function of before these paths, so that it cannot explain away their noise.
+    Advantages are computed before the value function is fitted to these paths: afterwards it would know their noise.
     theta (P,), critic, paths (T, B, ...), norm of the observations, net = (sizes, limit) -> theta (P,), critic, info: a
     dict of numbers; FloatingPointError when the advantages are not finite
     """

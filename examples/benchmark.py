@@ -103,8 +103,8 @@ class Case(NamedTuple):
 
 
 PLAIN = {
-    "rollout": nets.rollout_plain,
-    "adam_epoch": nets.adam_epoch_plain,
+    "rollout_fast": nets.rollout,
+    "adam_epoch_fast": nets.adam_epoch,
     "_add_bias": lambda h, b, relu: np.maximum(h + b, 0) if relu else h + b,
     "_relu_gate": lambda g, h: g * (h > 0),
     "parallel": lambda f, *columns: list(map(f, *columns)),
@@ -220,7 +220,7 @@ def rollout_work(cfg):
 def rollout_case(width, horizon, opts, stack):
     """50,000 imagined steps: bremen.parallel_rollout."""
     cfg = config(opts, width, horizon=horizon)
-    steps, per_step = cfg.imagined_steps, forward(bremen.policy_net(cfg)[0]) + forward(bremen.model_sizes(cfg))
+    steps, per_step = cfg.imagined_steps, forward(bremen.policy_net(cfg).sizes) + forward(bremen.model_sizes(cfg))
     given, work = rollout_work(cfg)
     what = f"{steps:,} imagined steps, models {wide(cfg.model_hidden)}, {steps // cfg.horizon} × {cfg.horizon}"
     peers = invite(opts, {"PyTorch": lambda: {"eager": (torch_rollout(*given), 1)}})
@@ -231,7 +231,7 @@ def update_work(cfg, n):
     """Rows for trpo.step as trpo.improve would make them, and the function of no arguments that takes the step."""
     rng, data, net = np.random.default_rng(0), transitions(n), bremen.policy_net(cfg)
     s = world(cfg, data)
-    obs, log_std = s.norm(data.obs), nets.split(s.theta, net[0])[1]
+    obs, log_std = s.norm(data.obs), nets.split(s.theta, net.sizes)[1]
     mu = nets.mlp_rows(s.theta, obs, *net)
     act = mu + np.exp(log_std) * rng.standard_normal(mu.shape, np.float32)
     rows = trpo.Rows(obs, act, rng.standard_normal(n, np.float32), mu, log_std)
@@ -277,7 +277,7 @@ def fit_case(width, batch, rows, opts, stack):
 def clone_case(opts, stack):
     """bremen.clone_behavior: steps of Adam and, every 500, a look at the loss of up to 5000 rows."""
     cfg, data, rng = config(opts), transitions(pick(opts, 20_000, 40)), np.random.default_rng(0)
-    norm, sizes = nets.Normalizer.fit(data.obs), bremen.policy_net(cfg)[0]
+    norm, sizes = nets.Normalizer.fit(data.obs), bremen.policy_net(cfg).sizes
     steps, batch = cfg.clone_steps, cfg.clone_batch
     looks = len(data.obs) + -(-steps // 500) * min(5000, steps * batch)
     flops = steps * batch * (forward(sizes) + derivative(sizes)) + looks * forward(sizes)
@@ -303,7 +303,7 @@ def collect_case(env, opts, stack):
         return {name: stepping(made) for name, made in {"single": gym.make(theirs), **vectors}.items()}
 
     work = lambda: envs.collect(task, acts, n, rng, num_envs=robots, threads=opts.threads)
-    what = f"{n:,} real steps, {env}, policy {wide(policy.net[0][1:-1])} included"
+    what = f"{n:,} real steps, {env}, policy {wide(policy.net.sizes[1:-1])} included"
     twin = stepping(gym.make(task.env_id))
     return Case(what, "steps", n, work, peers=invite(opts, {"Gymnasium": variants}), plain=twin)
 
@@ -340,7 +340,7 @@ def torch_net(theta, sizes):
 
 
 def torch_rollout(s, cfg, pool, noise, member):
-    """nets.rollout_plain in PyTorch.  -> function"""
+    """nets.rollout in PyTorch.  -> function"""
     import torch
 
     tensors = lambda *arrays: [torch.from_numpy(np.array(a, np.float32)) for a in arrays]
@@ -369,14 +369,14 @@ def torch_update(theta, rows, net, cfg):
     import torch
     from torch.distributions import Normal, kl_divergence
 
-    actor, float32 = torch_net(theta, net[0]), lambda v: torch.from_numpy(v.astype(np.float32))
+    actor, float32 = torch_net(theta, net.sizes), lambda v: torch.from_numpy(v.astype(np.float32))
     params, flat, write = list(actor.parameters()), *(getattr(torch.nn.utils, f) for f in FLAT)
     obs, act, adv, mu, log_std = map(torch.from_numpy, rows)
     start, old = flat(params).detach().clone(), Normal(mu, log_std.exp())
     old_log_prob = old.log_prob(act)
 
     def surrogate_and_kl():
-        new = Normal(net[1] * torch.tanh(actor(obs)), log_std.exp())
+        new = Normal(net.limit * torch.tanh(actor(obs)), log_std.exp())
         ratio = torch.exp((new.log_prob(act) - old_log_prob).sum(dim=1))
         return (ratio * adv).mean(), kl_divergence(old, new).sum(dim=1).mean()
 

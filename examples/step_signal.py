@@ -61,7 +61,9 @@ def gains(s, starts, cfg, judges, unit, repeats, rng):
     for _ in range(repeats):
         rows, std = imagined_rows(s, starts, cfg, rng)
         theta, info = trpo.step(s.theta, rows, net, cfg, rng)
-        value = nets.parallel(lambda c, t=theta: float(trpo.surrogate(t, c, net)), judges.chunks())
+        value = nets.parallel(
+            lambda c, t=theta: float(trpo.surrogate(*nets.gaussian(t, c.obs, net), c)), judges.chunks()
+        )
         own.append(std * info["surrogate_gain"])
         fresh.append(unit * (sum(value) / len(judges.adv) - before))
     return np.array(own), np.array(fresh)

@@ -123,7 +123,7 @@ def test_plain_numpy_replaces_and_restores():
 
 def test_full_sizes_are_those_of_the_table():
     cfg = benchmark.config(Namespace(quick=False), 1024, horizon=1000)
-    assert bremen.policy_net(cfg)[0] == (11, 200, 200, 3) and bremen.model_sizes(cfg) == (14, 1024, 1024, 11)
+    assert bremen.policy_net(cfg).sizes == (11, 200, 200, 3) and bremen.model_sizes(cfg) == (14, 1024, 1024, 11)
     assert (cfg.members, cfg.imagined_steps, cfg.horizon) == (5, 50_000, 1000)
     assert (cfg.cg_iters, cfg.fisher_rows, cfg.clone_batch, cfg.env) == (10, 1.0, 256, "hopper")
 
@@ -227,7 +227,7 @@ def test_pytorchs_epoch_is_ours():
     net, order = benchmark.torch_net(theta, sizes), rng.permutation(40)
     adam = torch.optim.Adam(net.parameters(), lr=1e-2, fused=True)
     benchmark.torch_epoch(net, adam, torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(order), 8)
-    nets.adam_epoch(theta, nets.adam_init(theta), x, y, order, 8, 1e-2, sizes)
+    nets.adam_epoch_fast(theta, nets.adam_init(theta), x, y, order, 8, 1e-2, sizes)
     theirs = net(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(theirs, nets.mlp(theta, x, sizes), atol=1e-5)
 

@@ -3,7 +3,6 @@
 import copy
 import inspect
 from dataclasses import asdict, fields, replace
-from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -180,7 +179,7 @@ def loop(s, cfg, pool, noise, member):
 def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None):
     """`rollout` does what the loop over single rows does."""
     s, pool, noise, member = world(dtype, broken)
-    monkeypatch.setattr(nets, "rollout", rollout)
+    monkeypatch.setattr(nets, "rollout_fast", rollout)
     got, want = bremen.parallel_rollout(s, WORLD, pool, noise, [member]), loop(s, WORLD, pool, noise, member)
     np.testing.assert_array_equal(got[3], want[3], err_msg="terminated")
     for name, a, b in zip(("obs", "act", "next_obs"), got, want):
@@ -190,16 +189,16 @@ def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None):
 
 @pytest.mark.parametrize("broken", [None, 1], ids=["", "a member is NaN"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("rollout", [nets.rollout, nets.rollout_plain], ids=["kernel", "plain"])
+@pytest.mark.parametrize("rollout", [nets.rollout_fast, nets.rollout], ids=["kernel", "plain"])
 def test_rollout_is_a_loop_over_single_rows(monkeypatch, rollout, dtype, broken):
     check_rollout(monkeypatch, rollout, dtype, broken)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rollout_is_rollout_plain(monkeypatch, dtype):
+def test_rollout_fast_is_rollout(monkeypatch, dtype):
     s, pool, noise, member = world(dtype)
     kernel = bremen.parallel_rollout(s, WORLD, pool, noise, [member])
-    monkeypatch.setattr(nets, "rollout", nets.rollout_plain)
+    monkeypatch.setattr(nets, "rollout_fast", nets.rollout)
     plain = bremen.parallel_rollout(s, WORLD, pool, noise, [member])
     for a, b in zip(kernel, plain):
         assert a.dtype == b.dtype
@@ -225,26 +224,26 @@ WRONG = {  # the kernel's text: what stands in it, what a slip would make of it
     "never restarts": ("next_obs[t, b, j] if healthy else pool[min(t + 1, T - 1), b, j]", "next_obs[t, b, j]"),
     "restarts from this step's row": ("pool[min(t + 1, T - 1), b, j]", "pool[t, b, j]"),
     "restarts from the first states": ("pool[min(t + 1, T - 1), b, j]", "pool[0, b, j]"),
-    "model sees the raw action": ("min(max(a, -limit), limit)", "a"),
-    "returns the clipped action": ("act[t, b, j] = a", "act[t, b, j] = min(max(a, -limit), limit)"),
-    "box closed below": ("low[j] < y", "low[j] <= y"),
-    "box closed above": ("y < high[j]", "y <= high[j]"),
-    "states are not clipped": ("lowest[j]), highest[j])", "-np.inf), np.inf)"),
-    "model under the policy's normaliser": ("(s[b, j] - in_mean[j]) / in_scale[j]", "o[b, j]"),
-    "the mean change is forgotten": (" + d_mean[j]", ""),
-    "the last coordinate decides": ("healthy = healthy and low[j]", "healthy = low[j]"),
+    "model sees the raw action": ("min(max(a, -actor.limit), actor.limit)", "a"),
+    "returns the clipped action": ("act[t, b, j] = a", "act[t, b, j] = min(max(a, -actor.limit), actor.limit)"),
+    "box closed below": ("box_low[j] < y", "box_low[j] <= y"),
+    "box closed above": ("y < world.box_high[j]", "y <= world.box_high[j]"),
+    "states are not clipped": ("world.clip_low[j]), world.clip_high[j])", "-np.inf), np.inf)"),
+    "model under the policy's normaliser": ("(s[b, j] - world.in_mean[j]) / world.in_scale[j]", "o[b, j]"),
+    "the mean change is forgotten": (" + world.out_mean[j]", ""),
+    "the last coordinate decides": ("healthy = healthy and world.box_low[j]", "healthy = world.box_low[j]"),
 }
 
 
-KERNEL = inspect.getsource(getattr(nets.rollout, "py_func", nets.rollout))
+KERNEL = inspect.getsource(getattr(nets.rollout_fast, "py_func", nets.rollout_fast))
 
 
 def rewritten(right="", wrong=""):
     """The kernel as Python, with one piece of its text replaced."""
     assert right in KERNEL, f"the kernel no longer says {right!r}: say here what it says now"
-    names = {**vars(nets), "numba": SimpleNamespace(njit=lambda **options: lambda f: f)}
+    names = {**vars(nets), "compiled": lambda f: f}
     exec(KERNEL.replace(right, wrong), names)
-    return names["rollout"]
+    return names["rollout_fast"]
 
 
 def test_the_kernel_as_plain_python(monkeypatch):

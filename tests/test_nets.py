@@ -14,15 +14,15 @@ from autograd import numpy as anp
 
 import nets
 
-NETS = [(sizes, limit) for sizes in [(3, 2), (3, 5, 2), (3, 6, 4, 2)] for limit in (None, 0.4)]
+NETS = [nets.Net(sizes, limit) for sizes in [(3, 2), (3, 5, 2), (3, 6, 4, 2)] for limit in (None, 0.4)]
 each_net = pytest.mark.parametrize("net", NETS, ids=str)
 
 
 def case(net, rows=7, dtype=np.float64, seed=0):
     """theta, x, a cotangent g of the output and a tangent v of theta, all random (biases too)."""
-    rng, P = np.random.default_rng(seed), nets.n_params(net[0])
+    rng, P = np.random.default_rng(seed), nets.n_params(net.sizes)
     draw = lambda *shape: rng.standard_normal(shape).astype(dtype)  # noqa: E731
-    return draw(P), draw(rows, net[0][0]), draw(rows, net[0][-1]), draw(P)
+    return draw(P), draw(rows, net.sizes[0]), draw(rows, net.sizes[-1]), draw(P)
 
 
 # --- layout -------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def test_layers_are_views_and_round_trip():
 
 def test_what_stands_behind_the_weights_is_not_looked_at():
     sizes = (3, 5, 2)
-    theta, x, g, v = case((sizes, None))
+    theta, x, g, v = case(nets.Net(sizes))
     policy, tangent = np.append(theta, [np.nan, np.nan]), np.append(v, [np.nan, np.nan])
     weights, log_std = nets.split(policy, sizes)
     assert np.shares_memory(weights, policy) and np.isnan(log_std).all()
@@ -108,7 +108,7 @@ def test_tape_ends_in_what_mlp_computes(net):
     theta, x, _, _ = case(net)
     before = x.copy()
     tape = nets.mlp_tape(theta, x, *net)
-    assert [h.shape[1] for h in tape] == list(net[0])
+    assert [h.shape[1] for h in tape] == list(net.sizes)
     np.testing.assert_allclose(tape[-1], nets.mlp(theta, x, *net), rtol=1e-14)
     np.testing.assert_array_equal(tape[0], before)
 
@@ -149,9 +149,9 @@ def test_jvp_is_autograds_and_adjoint_of_vjp(net):
 @pytest.mark.parametrize("check", [check_vjp, check_jvp])
 def test_a_forgotten_squash_is_refused(check, monkeypatch):
     monkeypatch.setattr(nets, "_through_squash", lambda y, g, limit: g)
-    check(((3, 5, 2), None))
+    check(nets.Net((3, 5, 2), None))
     with pytest.raises(AssertionError):
-        check(((3, 5, 2), 0.4))
+        check(nets.Net((3, 5, 2), 0.4))
 
 
 @each_net
@@ -278,14 +278,16 @@ def check_epoch(epoch, net, tolerance=1e-12):
 @pytest.mark.parametrize("net", EPOCHS, ids=str)
 @pytest.mark.parametrize("how", ["hand", "autograd"])
 def test_adam_epoch_is_its_two_parts(net, how):
-    check_epoch(lambda *args: nets.adam_epoch(*args, how), net, 1e-12 if how == "hand" else 1e-10)
+    check_epoch(lambda *args: nets.adam_epoch_fast(*args, how), net, 1e-12 if how == "hand" else 1e-10)
 
 
 WRONG_EPOCHS = {
-    "the rest is dropped": lambda th, s, x, y, order, *more: nets.adam_epoch(th, s, x, y, order[:20], *more),
-    "rows in their own order": lambda th, s, x, y, order, *more: nets.adam_epoch(th, s, x, y, np.sort(order), *more),
-    "not squashed": lambda *args: nets.adam_epoch(*args[:-1]),
-    "a copy": lambda th, *more: nets.adam_epoch(th.copy(), *more),
+    "the rest is dropped": lambda th, s, x, y, order, *more: nets.adam_epoch_fast(th, s, x, y, order[:20], *more),
+    "rows in their own order": lambda th, s, x, y, order, *more: nets.adam_epoch_fast(
+        th, s, x, y, np.sort(order), *more
+    ),
+    "not squashed": lambda *args: nets.adam_epoch_fast(*args[:-1]),
+    "a copy": lambda th, *more: nets.adam_epoch_fast(th.copy(), *more),
 }
 
 
@@ -299,12 +301,12 @@ def test_adam_epoch_stays_float32_and_refuses_what_does_not_fit():
     rng, sizes = np.random.default_rng(0), (4, 6, 3)
     x, y = rng.standard_normal((9, 4), np.float32), rng.standard_normal((9, 3), np.float32)
     theta = nets.init_mlp(rng, sizes)
-    state = nets.adam_epoch(theta, nets.adam_init(theta), x, y, np.arange(9), 4, 0.01, sizes)
+    state = nets.adam_epoch_fast(theta, nets.adam_init(theta), x, y, np.arange(9), 4, 0.01, sizes)
     assert {theta.dtype, state.m.dtype, state.v.dtype} == {np.dtype(np.float32)} and state.t == 3
     for bad in (lambda: (theta[:-1], x, y), lambda: (theta, x[:, :3], y), lambda: (theta, x, y[:, :2])):
         th, a, b = bad()
         with pytest.raises(ValueError, match="do not fit"):
-            nets.adam_epoch(th.copy(), nets.adam_init(th), a.copy(), b.copy(), np.arange(9), 4, 0.01, sizes)
+            nets.adam_epoch_fast(th.copy(), nets.adam_init(th), a.copy(), b.copy(), np.arange(9), 4, 0.01, sizes)
 
 
 # --- normalisation ------------------------------------------------------------------------------------------

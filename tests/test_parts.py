@@ -131,7 +131,7 @@ def test_ppo_improves_its_objective_and_leaves_sigma_alone(data):
 
 def test_the_clipped_surrogate_by_hand():
     """One weight, ratios 1.5 and 0.5: rewarded up to 1.2, and punished in full."""
-    net, act, log_std = ((1, 1), None), np.array([[1.0], [-1.0]]), 0.0
+    net, act, log_std = nets.Net((1, 1)), np.array([[1.0], [-1.0]]), 0.0
     theta, obs = np.array([0.0, 0.0, log_std]), np.zeros((2, 1))
     old = nets.log_prob(act, np.zeros((2, 1)), np.zeros(1)) - np.log([1.5, 0.5])
     for adv, wanted in (([1, 0], 0.6), ([-1, 0], -0.75), ([0, 1], 0.25), ([0, -1], -0.4)):

@@ -118,7 +118,7 @@ def tree(folder):
 def random_policy(path, env):
     """A policy file of `env` with random weights."""
     cfg = bremen.Config(env=env, policy_hidden=(8,))
-    theta = nets.init_mlp(np.random.default_rng(0), bremen.policy_net(cfg)[0])
+    theta = nets.init_mlp(np.random.default_rng(0), bremen.policy_net(cfg).sizes)
     theta = np.concatenate([theta, np.zeros(envs.TASKS[env].act_dim, np.float32)])
     norm = nets.Normalizer(np.zeros(envs.TASKS[env].obs_dim), np.ones(envs.TASKS[env].obs_dim))
     run.save_policy(path, nets.Policy(theta, norm, bremen.policy_net(cfg)), cfg)
@@ -1714,7 +1714,7 @@ def test_collect_with_a_policy(finished, here):
     policy, _ = run.load_policy(finished / "policy.npz", envs.TASKS["pendulum"])
     noise = batch.act - policy.mean(batch.obs)
     assert meta["noise"] == "pure" and meta["policy"] == "policy.npz"
-    log_std = nets.split(policy.theta, policy.net[0])[1]
+    log_std = nets.split(policy.theta, policy.net.sizes)[1]
     np.testing.assert_allclose(noise.std(), np.exp(log_std[0]), rtol=0.1)
     assert abs(noise.mean()) < 0.02
 

@@ -284,14 +284,14 @@ def test_line_search_expects_less_of_a_shorter_step():
 
 # --- surrogate, KL and their derivatives --------------------------------------------------------------------
 
-NETS = [((3, 2), None), ((3, 5, 2), 0.7), ((3, 4, 3, 2), None)]
+NETS = [nets.Net((3, 2)), nets.Net((3, 5, 2), 0.7), nets.Net((3, 4, 3, 2))]
 each_net = pytest.mark.parametrize("net", NETS, ids=str)
-SMALL = ((3, 5, 2), 0.7)
+SMALL = nets.Net((3, 5, 2), 0.7)
 
 
 def problem(net=SMALL, n=40, dtype=np.float64, seed=0):
     """A random policy theta and n rows that it has made; the advantage likes actions near 0.3."""
-    rng, sizes = np.random.default_rng(seed), net[0]
+    rng, sizes = np.random.default_rng(seed), net.sizes
     log_std = np.linspace(-0.5, -1.0, sizes[-1])
     theta = np.concatenate([0.7 * rng.standard_normal(nets.n_params(sizes)), log_std]).astype(dtype)
     obs = rng.standard_normal((n, sizes[0])).astype(dtype)
@@ -322,18 +322,20 @@ def test_surrogate_is_the_ratio_of_scipys_densities():
     density = scipy.stats.norm(nets.mlp(new, rows.obs, *net), np.exp(new[-2:])).pdf(rows.act)
     old = scipy.stats.norm(rows.mu, np.exp(theta[-2:])).pdf(rows.act)
     want = np.sum(np.prod(density / old, axis=1) * rows.adv)
-    np.testing.assert_allclose(trpo.surrogate(new, rows, net), want, rtol=1e-10)
-    np.testing.assert_allclose(trpo.surrogate(theta, rows, net), rows.adv.sum(), atol=1e-12)
+    np.testing.assert_allclose(trpo.surrogate(*nets.gaussian(new, rows.obs, net), rows), want, rtol=1e-10)
+    np.testing.assert_allclose(trpo.surrogate(*nets.gaussian(theta, rows.obs, net), rows), rows.adv.sum(), atol=1e-12)
 
 
 def test_kl_sum_is_zero_at_the_old_policy_and_positive_elsewhere(monkeypatch):
     monkeypatch.setattr(nets, "CHUNK", 1)
     theta, rows, net = problem()
-    assert trpo.kl_sum(theta, rows, net) == 0
+    assert trpo.kl_sum(*nets.gaussian(theta, rows.obs, net), rows) == 0
     new = elsewhere(theta)
     want = sum(nets.kl_gauss(r.mu, r.log_std, nets.mlp(new, r.obs, *net), new[-2:])[0] for r in rows.chunks())
     assert want > 0
-    np.testing.assert_allclose(trpo.kl_sum(new, rows, net), want, rtol=1e-12)  # a sum over rows, old policy in front
+    np.testing.assert_allclose(
+        trpo.kl_sum(*nets.gaussian(new, rows.obs, net), rows), want, rtol=1e-12
+    )  # a sum over rows, old policy in front
 
 
 @each_net
@@ -366,7 +368,7 @@ def test_fisher_by_hand_is_the_hessian_of_the_kl(net):
 
 def test_fisher_without_the_squash_is_refused(monkeypatch):
     monkeypatch.setattr(nets, "_through_squash", lambda y, g, limit: g)
-    check_fisher(((3, 5, 2), None))
+    check_fisher(nets.Net((3, 5, 2), None))
     with pytest.raises(AssertionError):
         check_fisher(SMALL)
 
@@ -385,11 +387,9 @@ def test_fisher_with_the_metric_of_the_variance_is_refused(monkeypatch):
 
 def test_fisher_by_finite_differences():
     """A dense Hessian that needs no second derivative: central differences of the gradient of the KL."""
-    theta, rows, net = problem(((3, 2, 1), 0.7))
-    slope, h = grad(trpo.kl_sum), 1e-5
-    columns = [
-        (slope(theta + h * e, rows, net) - slope(theta - h * e, rows, net)) / (2 * h) for e in np.eye(len(theta))
-    ]
+    theta, rows, net = problem(nets.Net((3, 2, 1), 0.7))
+    slope, h = grad(lambda t: trpo.kl_sum(*nets.gaussian(t, rows.obs, net), rows)), 1e-5
+    columns = [(slope(theta + h * e) - slope(theta - h * e)) / (2 * h) for e in np.eye(len(theta))]
     got = dense(trpo.fisher_product(theta, rows, net), len(theta))
     np.testing.assert_allclose(got, np.stack(columns, axis=1) / len(rows.obs), rtol=0, atol=1e-7)
 
@@ -434,8 +434,8 @@ def test_a_step_improves_inside_the_trust_region(dtype, learn_std):
     new, info = take(theta, rows, net, learn_std=learn_std)
     np.testing.assert_array_equal(theta, before)  # a new vector, not the old one changed
     assert info["accepted"] and new.dtype == dtype
-    gain = (trpo.surrogate(new, rows, net) - rows.adv.sum()) / 400
-    kl = trpo.kl_sum(new, rows, net) / 400
+    gain = (trpo.surrogate(*nets.gaussian(new, rows.obs, net), rows) - rows.adv.sum()) / 400
+    kl = trpo.kl_sum(*nets.gaussian(new, rows.obs, net), rows) / 400
     assert gain > 0 and 0 < kl <= CFG.target_kl * (1 + 1e-5)
     assert info["surrogate_gain"] == pytest.approx(gain, rel=1e-3) and info["kl"] == pytest.approx(kl, rel=1e-3)
     assert (new[:-2] != theta[:-2]).any()

@@ -63,7 +63,7 @@ def who(s, paths, cfg):
 def kl_to_clone(s, obs, cfg):
     """KL(policy || clone) at each observation [nats].  obs (N, S) -> (N,)"""
     net = bremen.policy_net(cfg)
-    policy, clone = ((nets.mlp(v, s.norm(obs), *net), nets.split(v, net[0])[1]) for v in (s.theta, s.beta))
+    policy, clone = (nets.gaussian(v, s.norm(obs), net) for v in (s.theta, s.beta))
     return nets.kl_gauss(*policy, *clone)
 
 

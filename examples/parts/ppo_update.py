@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import autograd.numpy as anp
+import numpy as np
 from autograd import grad
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
@@ -21,7 +22,7 @@ CLIP, EPOCHS, BATCH, LR = 0.2, 4, 500, 3e-4
 
 def clipped_surrogate(theta, obs, act, adv, old, net):
     """Mean over rows of the smaller of ratio * advantage and clipped ratio * advantage.  old (N,): log-likelihoods"""
-    mu, log_std = nets.mlp(theta, obs, *net), nets.split(theta, net[0])[1]
+    mu, log_std = nets.gaussian(theta, obs, net)
     ratio = anp.exp(nets.log_prob(act, mu, log_std) - old)
     return anp.mean(anp.minimum(ratio * adv, anp.clip(ratio, 1 - CLIP, 1 + CLIP) * adv))
 
@@ -30,7 +31,7 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
     """As trpo.improve.  -> theta (P,), critic, info"""
     obs, time, adv, target, _ = trpo.advantages(critic, paths, norm, cfg)
     adv = ((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
-    mu, log_std = nets.mlp_rows(theta, obs, *net), nets.split(theta, net[0])[1]
+    mu, log_std = nets.gaussian(theta, obs, net)
     act = paths.act.reshape(mu.shape)
     old, new, gradient = nets.log_prob(act, mu, log_std), theta.copy(), grad(clipped_surrogate)
     moments = nets.adam_init(new)
@@ -40,7 +41,7 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
             g = gradient(new, obs[rows], act[rows], adv[rows], old[rows], net).astype(theta.dtype)
             g[-len(log_std) :] = 0
             moments = nets.adam(new, -g, moments, LR)  # Adam descends
-    kl = trpo.kl_sum(new, trpo.Rows(obs, act, adv, mu, log_std), net) / len(obs)
+    kl = np.mean(nets.kl_gauss(mu, log_std, *nets.gaussian(new, obs, net)))
     return new, trpo.fit_value(critic, obs, time, target, cfg, rng), {"kl": float(kl)}
 
 

@@ -34,7 +34,7 @@ def weights(data):
 def clone(data, norm, cfg, rng, report=bremen.ignore):
     """As bremen.clone_behavior.  -> beta (P,), info"""
     net, beta = bremen.policy_net(cfg), bremen.new_policy(cfg, rng)
-    mu = nets.split(beta, net[0])[0]  # a view: Adam moves the weights of beta and leaves log_std alone
+    mu = nets.split(beta, net.sizes)[0]  # a view: Adam moves the weights of beta and leaves log_std alone
     moments, obs, w = nets.adam_init(mu), norm(data.obs), weights(data)
     for step in range(1, cfg.clone_steps + 1):
         rows = rng.integers(len(obs), size=cfg.clone_batch)

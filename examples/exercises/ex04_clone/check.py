@@ -18,7 +18,7 @@ CFG = bremen.Config(env="pendulum", policy_hidden=(16,), clone_steps=400, clone_
 
 def check(loss, clone):
     """A loss worked on paper; then an expert whose torque is known in every state must be found again."""
-    theta, net = np.array([1.0, 0, 0, 2, 0, 0]), ((2, 2), None)  # mu = [o1, 2 o2]
+    theta, net = np.array([1.0, 0, 0, 2, 0, 0]), nets.Net((2, 2))  # mu = [o1, 2 o2]
     obs, act = np.array([[1.0, 1], [0, 2]]), np.array([[1.0, 0], [3, 4]])  # errors [0, 2] and [-3, 0]
     judge.close(loss(theta, obs, act, net), 3.25, "loss: 1/2 |a - mu|^2 of rows 2 and 4.5 has the mean 3.25")
     judge.close(loss(theta, obs, act, net), 3.25, "loss: asked again, it must say the same: nothing in it is random")

@@ -29,7 +29,7 @@ def sigma_of_one(data, norm, cfg, rng, report=bremen.ignore):
 
 def by_hand(data, norm, cfg, rng, report=None, rows=None, keep=True, drawn=None):
     net, beta, obs = bremen.policy_net(cfg), bremen.new_policy(cfg, rng), norm(data.obs)
-    mu = nets.split(beta, net[0])[0]
+    mu = nets.split(beta, net.sizes)[0]
     moments = nets.adam_init(mu)
     for _ in range(cfg.clone_steps):
         i = (drawn or rng).integers(len(obs), size=cfg.clone_batch) if rows is None else rows

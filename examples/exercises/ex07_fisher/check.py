@@ -12,11 +12,11 @@ import judge
 
 import nets
 
-NET = SIZES, _ = (3, 4, 2), 1.5  # two actions, squashed to 1.5
+NET = nets.Net((3, 4, 2), 1.5)  # two actions, squashed to 1.5
 
 
 def policy(theta, obs):
-    return nets.mlp(theta, obs, *NET), nets.split(theta, SIZES)[1]
+    return nets.gaussian(theta, obs, NET)
 
 
 def matrix(theta, obs):
@@ -39,7 +39,7 @@ def traced(*_):
 def check(fisher_by_hand, fisher_by_autograd):
     """Column by column against the whole matrix, and along a line against the KL that it is to approximate."""
     rng = np.random.default_rng(0)
-    theta, obs = 0.5 * rng.standard_normal(nets.n_params(SIZES) + 2), rng.standard_normal((20, 3))
+    theta, obs = 0.5 * rng.standard_normal(nets.n_params(NET.sizes) + 2), rng.standard_normal((20, 3))
     theta[-2:] = -0.7, 0.4
     F, v = matrix(theta, obs), rng.standard_normal(len(theta))
     for name, product in (("by hand", fisher_by_hand), ("by autograd", fisher_by_autograd)):

@@ -15,6 +15,6 @@ def fisher_by_hand(theta, obs, v, net):
 
 
 def fisher_by_autograd(theta, obs, v, net):
-    mu, log_std = nets.mlp(theta, obs, *net), nets.split(theta, net[0])[1]
+    mu, log_std = nets.gaussian(theta, obs, net)
     rows = trpo.Rows(obs, mu, np.zeros(len(obs)), mu, log_std)  # actions and advantages do not matter here
     return trpo.fisher_product(theta, rows, net, "autograd")(v)

@@ -6,7 +6,7 @@ def fisher_by_hand(theta, obs, v, net):
 
     J is the derivative of (mu, log sigma) by theta, M the metric of a Gaussian: 1/sigma^2 for the mean and 2 for
     log sigma.  nets.mlp_jvp is J v for the mean, nets.mlp_vjp is J^T g summed over the rows; both need nets.mlp_tape.
-    theta, v (P,): weights and biases, then log sigma (A,); obs (B, S), net = (sizes, limit) -> (P,)
+    theta, v (P,): weights and biases, then log sigma (A,); obs (B, S), net a nets.Net (sizes, limit) -> (P,)
     """
     raise NotImplementedError("ex07: fisher_by_hand is still to be written")
 

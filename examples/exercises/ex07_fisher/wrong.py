@@ -9,20 +9,20 @@ import trpo
 
 
 def _by_hand(theta, obs, v, net, power=2, log_std_metric=2.0):
-    v_mu, v_log_std = nets.split(v, net[0])
+    v_mu, v_log_std = nets.split(v, net.sizes)
     tape = nets.mlp_tape(theta, obs, *net)
-    d_mu = nets.mlp_jvp(theta, tape, v_mu, *net) * np.exp(-power * nets.split(theta, net[0])[1])
+    d_mu = nets.mlp_jvp(theta, tape, v_mu, *net) * np.exp(-power * nets.split(theta, net.sizes)[1])
     return np.concatenate([nets.mlp_vjp(theta, tape, d_mu, *net) / len(obs), log_std_metric * v_log_std])
 
 
 def old_policy_moves_too(theta, obs, v, net):
-    policy = lambda t: (nets.mlp(t, obs, *net), nets.split(t, net[0])[1])
+    policy = lambda t: nets.gaussian(t, obs, net)
     slope = grad(lambda t: anp.mean(nets.kl_gauss(*policy(t), *policy(t))))
     return grad(lambda t: anp.dot(slope(t), v))(theta)
 
 
 def by_autograd(theta, obs, v, net):
-    policy = lambda t: (nets.mlp(t, obs, *net), nets.split(t, net[0])[1])
+    policy = lambda t: nets.gaussian(t, obs, net)
     old = policy(theta)
     slope = grad(lambda t: anp.mean(nets.kl_gauss(*old, *policy(t))))
     return grad(lambda t: anp.dot(slope(t), v))(theta)

@@ -17,7 +17,7 @@ suspect = judge.load(Path(__file__).parent, "suspect")
 
 def row_by_row(theta, rows, net):
     """A right one, a scalar at a time, with SciPy's densities."""
-    mu, log_std = nets.mlp(theta, rows.obs, *net), nets.split(theta, net[0])[1]
+    mu, log_std = nets.gaussian(theta, rows.obs, net)
     surrogate = kl = 0.0
     for n, a in np.ndindex(*mu.shape):
         old, new = np.exp(rows.log_std[a]), np.exp(log_std[a])

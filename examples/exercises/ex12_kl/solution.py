@@ -7,11 +7,12 @@ sigma) as sigma shrinks, the right one like the square of that ratio: the wrong 
 
 import numpy as np
 
+import nets
 import trpo
 
 
 def test(surrogate_and_kl):
-    net, n = ((1, 1), None), 3
+    net, n = nets.Net((1, 1)), 3
     zeros = np.zeros((n, 1))
     rows = trpo.Rows(zeros, zeros, np.ones(n), zeros, np.zeros(1))  # old policy: mean 0, sigma 1
     theta = np.array([0.0, 1.0, np.log(2.0)])  # new policy: mean 1, sigma 2

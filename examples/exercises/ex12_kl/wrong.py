@@ -2,9 +2,10 @@
 
 import numpy as np
 
+import nets
 import trpo
 
-NET = ((1, 1), None)
+NET = nets.Net((1, 1))
 
 
 def answer(f, mean, sigma, n=3):

@@ -16,14 +16,14 @@ suspect = judge.load(Path(__file__).parent, "suspect")
 
 def project(theta, obs, net, rng):
     """Acting as the project does."""
-    nothing = nets.Normalizer(np.zeros(net[0][0]), np.ones(net[0][0]))
+    nothing = nets.Normalizer(np.zeros(net.sizes[0]), np.ones(net.sizes[0]))
     action = nets.Policy(theta, nothing, net).sample(obs, rng)
-    return action, nets.log_prob(action, nets.mlp(theta, obs, *net), nets.split(theta, net[0])[1])
+    return action, nets.log_prob(action, *nets.gaussian(theta, obs, net))
 
 
 def by_scipy(theta, obs, net, rng):
     """Another right one, with SciPy's samples and densities."""
-    mu, sigma = nets.mlp(theta, obs, *net), np.exp(theta[-net[0][-1] :])
+    mu, sigma = nets.mlp(theta, obs, *net), np.exp(theta[-net.sizes[-1] :])
     action = norm.rvs(mu, sigma, random_state=rng)
     return action, norm.logpdf(action, mu, sigma).sum(axis=1)
 
@@ -31,12 +31,12 @@ def by_scipy(theta, obs, net, rng):
 def narrow_density(theta, obs, net, rng):
     """The original code after cloning: samples of one sigma, densities of exp(-5)."""
     action, _ = project(theta, obs, net, rng)
-    return action, nets.log_prob(action, nets.mlp(theta, obs, *net), np.full(net[0][-1], -5.0))
+    return action, nets.log_prob(action, nets.mlp(theta, obs, *net), np.full(net.sizes[-1], -5.0))
 
 
 def variance(theta, obs, net, rng):
     """Noise scaled by the variance."""
-    mu, log_std = nets.mlp(theta, obs, *net), theta[-net[0][-1] :]
+    mu, log_std = nets.mlp(theta, obs, *net), theta[-net.sizes[-1] :]
     action = mu + np.exp(2 * log_std) * rng.standard_normal(mu.shape)
     return action, nets.log_prob(action, mu, log_std)
 

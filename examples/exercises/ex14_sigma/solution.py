@@ -10,10 +10,10 @@ import nets
 
 
 def test(act):
-    rng, net, n = np.random.default_rng(0), ((2, 4, 2), 1.0), 4000
+    rng, net, n = np.random.default_rng(0), nets.Net((2, 4, 2), 1.0), 4000
     obs = rng.standard_normal((n, 2))
     for sigma in ([0.5, 0.02], [0.1, 1.0]):
-        theta = np.concatenate([rng.standard_normal(nets.n_params(net[0])), np.log(sigma)])
+        theta = np.concatenate([rng.standard_normal(nets.n_params(net.sizes)), np.log(sigma)])
         mu = nets.mlp(theta, obs, *net)
         action, log_prob = act(theta, obs, net, rng)
         z = (action - mu) / sigma

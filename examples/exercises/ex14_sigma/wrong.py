@@ -5,7 +5,7 @@ from scipy.stats import norm
 
 import nets
 
-NET = ((2, 1), 1.0)
+NET = nets.Net((2, 1), 1.0)
 
 
 def acted(act, sigma, n=1000):

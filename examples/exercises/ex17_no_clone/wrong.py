@@ -11,8 +11,8 @@ def still_a_clone(data, norm, cfg, rng, report=bremen.ignore):
 
 
 def all_zeros(data, norm, cfg, rng, report=None):
-    beta = np.zeros(nets.n_params(bremen.policy_net(cfg)[0]) + 1, np.float32)
-    beta[-1] = np.log(cfg.std * bremen.policy_net(cfg)[1])
+    beta = np.zeros(nets.n_params(bremen.policy_net(cfg).sizes) + 1, np.float32)
+    beta[-1] = np.log(cfg.std * bremen.policy_net(cfg).limit)
     return beta, {"clone_loss": float(np.mean(data.act**2) / 2)}
 
 

@@ -13,14 +13,14 @@ import seams
 import nets
 import trpo
 
-NET, S = ((3, 6, 2), 1.0), 3
+NET, S = nets.Net((3, 6, 2), 1.0), 3
 CFG = replace(seams.PENDULUM, target_kl=1e-8, cg_damping=1e-4, cg_iters=40)
 
 
 def situation():
     """A policy, a value function that is zero, and random paths, in float64.  -> theta, critic, paths, norm"""
     rng, T, B = np.random.default_rng(0), 25, 8
-    theta = np.concatenate([0.7 * rng.standard_normal(nets.n_params(NET[0])), np.log([0.3, 0.6])])
+    theta = np.concatenate([0.7 * rng.standard_normal(nets.n_params(NET.sizes)), np.log([0.3, 0.6])])
     obs, next_obs = rng.standard_normal((2, T, B, S))
     norm = nets.Normalizer(np.full(S, 0.3), np.full(S, 1.5))
     mu = nets.mlp(theta, norm(obs.reshape(-1, S)), *NET).reshape(T, B, 2)
@@ -41,7 +41,7 @@ def check(improve):
     assert new.shape == theta.shape and new.dtype == theta.dtype, "the new theta must have theta's shape and dtype"
     assert np.array_equal(new[-2:], theta[-2:]), "log sigma must stay as it is (learn_std is False)"
     obs = norm(paths.obs.reshape(-1, S))
-    policy = lambda t: (nets.mlp(t, obs, *NET), t[-2:])
+    policy = lambda t: nets.gaussian(t, obs, NET)
     kl_to = lambda t: float(np.mean(nets.kl_gauss(*policy(theta), *policy(t))))
     small = "a small step must have the KL target_kl, mean over the rows; log sigma must not count in g and F v"
     judge.close(kl_to(new), 1e-8, small, 0.02, 0)

@@ -15,7 +15,7 @@ import trpo
 def improve(theta, critic, paths, norm, net, cfg, rng):
     obs, time, adv, target, _ = trpo.advantages(critic, paths, norm, cfg)
     adv = ((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
-    mu, log_std = nets.mlp_rows(theta, obs, *net), nets.split(theta, net[0])[1]
+    mu, log_std = nets.gaussian(theta, obs, net)
     rows = trpo.Rows(obs, paths.act.reshape(mu.shape), adv, mu, log_std)
 
     free = np.arange(len(theta)) < len(theta) - len(log_std)  # everything but log sigma
@@ -23,5 +23,5 @@ def improve(theta, critic, paths, norm, net, cfg, rng):
     damped = lambda v: free * fisher(free * v) + cfg.cg_damping * v
     x, _ = trpo.conjugate_gradient(damped, free * trpo.policy_gradient(theta, rows, net), cfg.cg_iters)
     new = theta + (x * np.sqrt(2 * cfg.target_kl / (x @ damped(x)))).astype(theta.dtype)
-    kl = trpo.kl_sum(new, rows, net) / len(obs)
+    kl = trpo.kl_sum(*nets.gaussian(new, rows.obs, net), rows) / len(obs)
     return new, trpo.fit_value(critic, obs, time, target, cfg, rng), {"kl": float(kl)}

@@ -26,7 +26,7 @@ def plain_gradient(theta, critic, paths, norm, net, cfg, rng):
     g = trpo.policy_gradient(theta, rows, net) * (np.arange(len(theta)) < len(theta) - len(rows.log_std))
     new = theta + np.sqrt(2 * cfg.target_kl / (g @ trpo.fisher_product(theta, rows, net)(g))) * g
     _, critic, info = solution.improve(theta, critic, paths, norm, net, cfg, rng)
-    return new, critic, {"kl": trpo.kl_sum(new, rows, net) / len(obs)}
+    return new, critic, {"kl": trpo.kl_sum(*nets.gaussian(new, rows.obs, net), rows) / len(obs)}
 
 
 def log_sigma_counts(theta, critic, paths, norm, net, cfg, rng):
@@ -39,7 +39,7 @@ def log_sigma_counts(theta, critic, paths, norm, net, cfg, rng):
     step = x * np.sqrt(2 * cfg.target_kl / (x @ damped(x))) * (np.arange(len(theta)) < len(theta) - len(rows.log_std))
     new = theta + step.astype(theta.dtype)
     _, critic, _ = solution.improve(theta, critic, paths, norm, net, cfg, rng)
-    return new, critic, {"kl": trpo.kl_sum(new, rows, net) / len(obs)}
+    return new, critic, {"kl": trpo.kl_sum(*nets.gaussian(new, rows.obs, net), rows) / len(obs)}
 
 
 def forgotten_two(theta, critic, paths, norm, net, cfg, rng):
@@ -50,7 +50,7 @@ def scaled_by_the_kl(theta, critic, paths, norm, net, cfg, rng):
     new, critic, info = solution.improve(theta, critic, paths, norm, net, cfg, rng)
     new = theta + (new - theta) * np.sqrt(cfg.target_kl / info["kl"])
     obs = norm(paths.obs.reshape(-1, paths.obs.shape[-1]))
-    policy = lambda t: (nets.mlp(t, obs, *net), nets.split(t, net[0])[1])
+    policy = lambda t: nets.gaussian(t, obs, net)
     return new, critic, {"kl": nets.kl_gauss(*policy(theta), *policy(new)).mean()}
 
 
