@@ -74,7 +74,8 @@ def parser(cfg):
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=118),
         description="BREMEN: model-based offline and deployment-efficient reinforcement learning (arXiv:2006.03647).",
         epilog="Flags win over the file of --param_path, and this wins over the preset, wherever they stand on the "
-        "line.  The flags of the original program work, too: python examples/original.py --help",
+        f"line.  Modes {', '.join(PAGES)} have flags of their own: add --help to --mode MODE.  The flags of the "
+        "original program work, too: python examples/original.py --help",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,  # only flags that were given are in the result
     )
@@ -196,14 +197,15 @@ def run_offline(cfg, opts):
 
 def run_recursive(cfg, opts):
     """--mode recursive: Algorithm 1 from scratch."""
-    folder, state, history, batches, starts = run_folder(cfg, opts), None, History(), [], None
+    folder, state, history = run_folder(cfg, opts), None, History()
+    batches, starts = [], None
     if "resume" in opts:
         state, history = page("resume").last_state(folder, cfg)
+        for i in range(state.deployments if state else 0):
+            batches.append(envs.load_dataset(folder / f"deployment_{i + 1}.npz", envs.TASKS[cfg.env])[0])
+            starts = batches[-1].obs[batches[-1].episode_starts()]
     else:
         start_run(folder, cfg, history)
-    for i in range(state.deployments if state else 0):
-        batches.append(envs.load_dataset(folder / f"deployment_{i + 1}.npz", envs.TASKS[cfg.env])[0])
-        starts = batches[-1].obs[batches[-1].episode_starts()]
     progress = Progress()
     parts = timed_parts(progress) | {"deploy": progress.timed("deploy")(bremen.collect_batch)}
     records = bremen.train_recursive(cfg, batches, state, **parts, report=progress)
@@ -239,8 +241,12 @@ def train(cfg, folder, records, history, progress, starts=None):
                 progress(record | {"stage": stage, "done": state.updates, "total": total})
                 if state.updates % cfg.iteration_updates > 0:
                     continue  # no checkpoint either: it would lack the records since the last row
-            add_row(cfg, folder, state, since_row, history, progress, starts)
+            with progress.timed("evaluate"):
+                tested = evaluation(cfg, folder, state, starts)
+            history.rows.append(iteration_row(state, since_row, history, tested) | progress.lap())
             since_row = []
+            say(row_text(history.rows[-1]))
+            write_results(folder, cfg, state, history)
         save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
     closing_table(cfg, history, folder)
@@ -255,17 +261,7 @@ def keep_deployment(cfg, folder, batch, history):
     return batch.obs[batch.episode_starts()]
 
 
-def add_row(cfg, folder, state, records, history, progress, starts):
-    """Evaluate the policy, add the row of this iteration to the history, and write all results."""
-    with progress.timed("evaluate"):
-        tested = evaluation(cfg, folder, state, starts)
-    row = iteration_row(cfg, state, records, history, tested) | progress.lap()
-    history.rows.append(row)
-    say(row_text(row))
-    write_results(folder, cfg, state, history)
-
-
-def iteration_row(cfg, state, records, history, tested):
+def iteration_row(state, records, history, tested):
     """A row of progress.csv: numbers of the data, of `evaluation`, and means over the updates' records.  -> dict"""
     row = {"iteration": len(history.rows), "deployment": state.deployments, "updates": state.updates}
     row["real_transitions"] = sum(batch["transitions"] for batch in history.batches)
@@ -684,12 +680,15 @@ def check_packages(cfg):
         raise UsageError(f"{e.__cause__ or e}{MEND}") from e
 
 
-ONLY = {"offline": ("data", "data_dir", "models"), "recursive": ("deployments", "deployed_steps", "all_bc")}
+FLAGS_OF_ONE_MODE = {
+    "offline": ("data", "data_dir", "models"),
+    "recursive": ("deployments", "deployed_steps", "all_bc"),
+}
 
 
 def check_flags(mode, opts):
     """UsageError for a flag that only the other mode uses."""
-    for other, names in ONLY.items():
+    for other, names in FLAGS_OF_ONE_MODE.items():
         for name in names:
             if name in opts and mode != other:
                 raise UsageError(f"--{name}: only with --mode {other}")
@@ -705,7 +704,11 @@ def page(name):
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, HERE / "examples" / f"{name}.py")
         sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]  # half a module
+            raise
     return sys.modules[name]
 
 
@@ -732,8 +735,9 @@ def configs_of(opts):
     check_flags(base.mode, opts)
     check_packages(base)
     configs = each_seed(base, opts)
-    for cfg in configs if "resume" not in opts else ():
-        check_new(run_folder(cfg, opts))
+    if "resume" not in opts:
+        for cfg in configs:
+            check_new(run_folder(cfg, opts))
     return configs
 
 
@@ -750,7 +754,8 @@ def run_one(cfg, opts, current):
     current.update(cfg=cfg, opts=opts)
     try:
         with page("resume").HELD:
-            run_offline(cfg, opts) if cfg.mode == "offline" else run_recursive(cfg, opts)
+            run_mode = run_offline if cfg.mode == "offline" else run_recursive
+            run_mode(cfg, opts)
         return 0
     except FloatingPointError as e:
         way = "the same would happen again, so change a number and --exp_name"

@@ -361,8 +361,10 @@ BAD = {  # what is wrong: the command line, words that the message must hold
 
 def test_flags_of_one_mode_exist():
     flags = {action.dest for action in run.parser(bremen.Config())._actions}
-    assert {name for names in run.ONLY.values() for name in names} <= flags and run.ONLY.keys().isdisjoint(run.PAGES)
-    assert {*run.ONLY, *run.PAGES} == set(bremen.CHOICES["mode"])
+    assert {
+        name for names in run.FLAGS_OF_ONE_MODE.values() for name in names
+    } <= flags and run.FLAGS_OF_ONE_MODE.keys().isdisjoint(run.PAGES)
+    assert {*run.FLAGS_OF_ONE_MODE, *run.PAGES} == set(bremen.CHOICES["mode"])
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -1670,7 +1672,7 @@ EVERYTHING = dict(
 def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pictures, capsys):
     """A run with no field at its default; a field that is new in Config belongs in EVERYTHING.  Those of other modes
     come from a file: on the line they would be refused."""
-    other = set(run.ONLY["recursive"])
+    other = set(run.FLAGS_OF_ONE_MODE["recursive"])
     lines = {}
     for name, value in EVERYTHING.items():
         words = value if isinstance(value, list) else [value]
