@@ -133,6 +133,13 @@ def look_ahead(argv):
     return vars(p.parse_known_args(argv)[0])
 
 
+def without_mode(argv):
+    """A command line without its --mode MODE, for the page of that mode.  -> list"""
+    p = Parser(add_help=False, allow_abbrev=False)
+    p.add_argument("--mode")
+    return p.parse_known_args(argv)[1]
+
+
 def read_config(given, path=None):
     """The numbers of a run.  given: flags {name: value}; path: a JSON file of such values.  -> Config; or UsageError
 
@@ -696,19 +703,17 @@ def check_flags(mode, opts):
 
 # --- entry ----------------------------------------------------------------------------------------------------------
 
-PAGES = {"collect": "collect", "evaluate": "evaluate"}  # mode: its page in examples/
+# The page in examples/ of each mode that has one.
+PAGES = {"collect": "collect", "evaluate": "evaluate", "online": "online", "video": "film", "plot": "report"}
 
 
 def page(name):
     """The module examples/NAME.py, loaded once.  -> module"""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, HERE / "examples" / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        except BaseException:
-            del sys.modules[name]  # half a module
-            raise
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
     return sys.modules[name]
 
 
@@ -721,8 +726,9 @@ def main(argv=None):
     def work():
         flags = look_ahead(argv)
         stored = read_json(flags["param_path"]) if "param_path" in flags else {}
-        if (mode := (stored | flags).get("mode")) in PAGES:
-            return page(PAGES[mode]).main(argv)
+        mode = (stored | flags).get("mode")
+        if mode in PAGES:
+            return page(PAGES[mode]).main(without_mode(argv))
         opts = read_flags(argv)
         return max([run_one(cfg, opts, current) for cfg in configs_of(opts)])
 
