@@ -85,6 +85,7 @@ def parser(cfg):
     files.add_argument("--sub_exp_name", help="name of the group of runs (the mode)")
     files.add_argument("--log_dir", help="where runs are kept (log)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
+    files.add_argument("--models", metavar="DIR", help="offline: take the same models from a run in or under DIR")
     files.add_argument("--resume", metavar="DIR", help="go on with a run; and --data FILE if its data moved")
     title = f"numbers of the run (in brackets: with --env {cfg.env} --mode {cfg.mode} --preset {cfg.preset})"
     numbers = p.add_argument_group(title)
@@ -299,7 +300,10 @@ def evaluation(cfg, folder, state, starts):
     imagined = bremen.imagined_returns(state, starts, cfg, rng)
     numbers = {"real_return": real.mean(), "real_return_std": real.std(), "real_length": steps.mean()}
     numbers |= {"imagined_return": imagined.mean(), "imagined_return_std": imagined.std()}
-    return numbers | {"evaluation_steps": steps.sum()}
+    numbers["evaluation_steps"] = steps.sum()
+    if cfg.eval_model:
+        page("model_error").add_numbers(numbers, folder, cfg, state, rng)
+    return numbers
 
 
 def row_text(row):
@@ -377,9 +381,9 @@ def get_dataset(cfg, opts, known=None):
 
 
 def find_dataset(cfg):
-    """Where the data of a new run are: as --data says, else the default dataset, which is collected when it is not
-    there.  -> Path; or UsageError"""
-    path = Path(os.path.realpath(cfg.data or default_dataset(cfg)))
+    """Where the data of a new run are: as --data says, else where the original wants them, else the default dataset,
+    which is collected when it is not there.  -> Path; or UsageError"""
+    path = Path(os.path.realpath(cfg.data or page("original").find_data(cfg) or default_dataset(cfg)))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {short_path(path)}")
         with writing(path, "--data_dir names another place"):
@@ -740,6 +744,8 @@ def configs_of(opts):
     base = page("resume").read_config(opts) if "resume" in opts else read_config(opts, opts.get("param_path"))
     check_flags(base.mode, opts)
     check_packages(base)
+    if "models" in opts and not Path(opts["models"]).is_dir():
+        raise UsageError(f"--models {opts['models']}: no such folder")
     configs = each_seed(base, opts)
     if "resume" not in opts:
         for cfg in configs:
