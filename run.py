@@ -119,26 +119,20 @@ def add_field(group, name, cfg):
 
 def read_flags(argv):
     """The flags that were given on a command line, and no others.  -> {name: value}; or UsageError"""
-    p = parser(read_config(look_ahead(argv)))
+    p = parser(read_config(look_ahead(argv)[0]))
     _, unknown = p.parse_known_args(argv)
     if unknown:  # flags of the original program, or of none
         argv = page("original").translate(argv)
     return vars(p.parse_args(argv))
 
 
-def look_ahead(argv):
-    """A few flags of a command line, whatever else it holds.  -> {name: value} of those that are given"""
+def look_ahead(argv, names=("mode", "env", "preset")):
+    """A few flags of a command line, whatever else it holds.  -> {name: value} of those that are given, other words"""
     p = Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    for name in ("mode", "env", "preset", "param_path"):
+    for name in names:
         p.add_argument(f"--{name}")
-    return vars(p.parse_known_args(argv)[0])
-
-
-def without_mode(argv):
-    """A command line without its --mode MODE, for the page of that mode.  -> list"""
-    p = Parser(add_help=False, allow_abbrev=False)
-    p.add_argument("--mode")
-    return p.parse_known_args(argv)[1]
+    given, others = p.parse_known_args(argv)
+    return vars(given), others
 
 
 def read_config(given, path=None):
@@ -351,12 +345,8 @@ def table_line(title, *pairs):
 
 def wall_time(history):
     """Seconds of each part of the whole run.  -> text"""
-    seconds = {}
-    for row in history.rows:
-        for column, value in row.items():
-            name = column.removesuffix("_seconds")
-            if name != column:
-                seconds[name] = seconds.get(name, 0) + value
+    columns = dict.fromkeys(name for row in history.rows for name in row if name.endswith("_seconds"))
+    seconds = {name.removesuffix("_seconds"): sum(row.get(name, 0) for row in history.rows) for name in columns}
     text = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     return text + (" (fit: of the run that has lent its models)" if history.models_from else "")
 
@@ -493,8 +483,8 @@ def load_policy(path, task):
         sizes = tuple(int(n) for n in meta["sizes"])
         if (sizes[0], sizes[-1]) != (task.obs_dim, task.act_dim):
             raise ValueError(f"its sizes are {sizes}")
-        theta = checked(arrays, "theta", nets.n_params(sizes) + task.act_dim)
-        mean, std = (checked(arrays, name, task.obs_dim) for name in ("norm_mean", "norm_std"))
+        theta = finite_array(arrays, "theta", nets.n_params(sizes) + task.act_dim)
+        mean, std = (finite_array(arrays, name, task.obs_dim) for name in ("norm_mean", "norm_std"))
         norm = nets.Normalizer(mean, std, float(arrays["norm_count"]))
         if "return_mean" in meta:
             meta |= {name: float(meta[name]) for name in ("return_mean", "return_std")}
@@ -504,7 +494,7 @@ def load_policy(path, task):
         raise envs.DataError(f"{path}: not a policy of {task.name} ({why})") from e
 
 
-def checked(arrays, name, n):
+def finite_array(arrays, name, n):
     """The array of this name, if it holds n finite numbers.  -> (n,); or ValueError"""
     x = arrays[name]
     with np.errstate(over="ignore"):
@@ -728,15 +718,20 @@ def main(argv=None):
     current = {}  # the run that is being made: its "cfg" and the flags "opts"
 
     def work():
-        flags = look_ahead(argv)
-        stored = read_json(flags["param_path"]) if "param_path" in flags else {}
-        mode = (stored | flags).get("mode")
+        mode = mode_of(argv)
         if mode in PAGES:
-            return page(PAGES[mode]).main(without_mode(argv))
+            return page(PAGES[mode]).main(look_ahead(argv, ["mode"])[1])
         opts = read_flags(argv)
         return max([run_one(cfg, opts, current) for cfg in configs_of(opts)])
 
     return guarded("run.py", work, lambda: page("resume").how_to_go_on(**current))
+
+
+def mode_of(argv):
+    """The mode that a command line names, or the file in its --param_path.  -> name, or None"""
+    given, _ = look_ahead(argv, ["mode", "param_path"])
+    stored = read_json(given["param_path"]) if "param_path" in given else {}
+    return given.get("mode", stored.get("mode"))
 
 
 def configs_of(opts):

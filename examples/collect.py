@@ -64,7 +64,7 @@ def page_parser(mode, names, description, argv):
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    cfg = run.read_config(run.look_ahead(argv) | {"mode": mode})
+    cfg = run.read_config(run.look_ahead(argv)[0] | {"mode": mode})
     for name in names:
         run.add_field(p, name, cfg)
     p.add_argument("--random_seeds", type=int, nargs="+", metavar="N", help="several seeds, one after another")

@@ -85,7 +85,7 @@ def test_every_command_in_the_readme_is_understood():
     for command in commands:
         if command != "--help":
             words = command.split()
-            if run.look_ahead(words).get("mode") not in run.PAGES:
+            if run.mode_of(words) not in run.PAGES:
                 assert isinstance(run.read_config(run.read_flags(words)).mode, str)
 
 

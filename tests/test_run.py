@@ -1664,7 +1664,7 @@ def test_help_shows_the_numbers_of_the_preset(capsys):
     for line in ("--env ant", "--env pendulum --mode recursive", "--preset paper"):
         with pytest.raises(SystemExit):
             run.main([*line.split(), "--help"])
-        texts, cfg = help_entries(capsys.readouterr().out)[1], run.read_config(run.look_ahead(line.split()))
+        texts, cfg = help_entries(capsys.readouterr().out)[1], run.read_config(run.look_ahead(line.split())[0])
         for name in ("n_train", "target_kl", "model_epochs", "horizon"):
             assert texts[f"--{name}"].endswith(f"[{getattr(cfg, name)}]"), (line, name)
 
