@@ -22,7 +22,6 @@ import re
 import shutil
 import sys
 import time
-import warnings
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -574,7 +573,7 @@ def start_run(folder, cfg, history):
     try:
         text = json.dumps(asdict(cfg), indent=1) + "\n"
         envs.write_whole(temporary / "config.json", lambda f: f.write(text.encode()))
-        page("resume").hold(temporary)
+        page("resume").hold(temporary)  # nobody may resume a run that is still running
         page("provenance").write_about(temporary / "run.json", cfg, history)
         temporary.rename(folder)
         envs.sync(folder.parent)
@@ -714,7 +713,6 @@ def page(name):
 def main(argv=None):
     """Run the command line.  -> exit status: 0, or as `guarded` says"""
     argv = sys.argv[1:] if argv is None else argv
-    warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are not finite are reported once, in words
     current = {}  # the run that is being made: its "cfg" and the flags "opts"
 
     def work():
