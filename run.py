@@ -449,6 +449,8 @@ def write_results(folder, cfg, state, history):
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
         save_policy(folder / "policies" / f"{row['iteration']:04d}.npz", policy, cfg, **about)
+    if cfg.tensorboard:
+        page("to_tensorboard").add_row(folder, row)
     page("picture").plot_run(folder / "curves.png", cfg, history)
     page("provenance").write_about(folder / "run.json", cfg, history)
     write_csv(folder / "progress.csv", history.rows)
@@ -674,6 +676,8 @@ def check_new(folder):
 
 def check_packages(cfg):
     """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
+    if cfg.tensorboard:
+        page("to_tensorboard")
     try:
         page("provenance").versions(), envs.TASKS[cfg.env].sim(), page("picture").figure()
     except Exception as e:  # broken files fail in as many ways as there are files
