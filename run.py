@@ -677,7 +677,7 @@ def check_new(folder):
 def check_packages(cfg):
     """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
     if cfg.tensorboard:
-        page("to_tensorboard")
+        page("to_tensorboard").check()
     try:
         page("provenance").versions(), envs.TASKS[cfg.env].sim(), page("picture").figure()
     except Exception as e:  # broken files fail in as many ways as there are files
