@@ -22,7 +22,6 @@ import re
 import shutil
 import sys
 import time
-import warnings
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -74,7 +73,8 @@ def parser(cfg):
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=118),
         description="BREMEN: model-based offline and deployment-efficient reinforcement learning (arXiv:2006.03647).",
         epilog="Flags win over the file of --param_path, and this wins over the preset, wherever they stand on the "
-        "line.  The flags of the original program work, too: python examples/original.py --help",
+        f"line.  Modes {', '.join(PAGES)} have flags of their own: add --help to --mode MODE.  The flags of the "
+        "original program work, too: python examples/original.py --help",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,  # only flags that were given are in the result
     )
@@ -84,6 +84,7 @@ def parser(cfg):
     files.add_argument("--sub_exp_name", help="name of the group of runs (the mode)")
     files.add_argument("--log_dir", help="where runs are kept (log)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
+    files.add_argument("--models", metavar="DIR", help="offline: take the same models from a run in or under DIR")
     files.add_argument("--resume", metavar="DIR", help="go on with a run; and --data FILE if its data moved")
     title = f"numbers of the run (in brackets: with --env {cfg.env} --mode {cfg.mode} --preset {cfg.preset})"
     numbers = p.add_argument_group(title)
@@ -117,19 +118,20 @@ def add_field(group, name, cfg):
 
 def read_flags(argv):
     """The flags that were given on a command line, and no others.  -> {name: value}; or UsageError"""
-    p = parser(read_config(look_ahead(argv)))
+    p = parser(read_config(look_ahead(argv)[0]))
     _, unknown = p.parse_known_args(argv)
     if unknown:  # flags of the original program, or of none
         argv = page("original").translate(argv)
     return vars(p.parse_args(argv))
 
 
-def look_ahead(argv):
-    """A few flags of a command line, whatever else it holds.  -> {name: value} of those that are given"""
+def look_ahead(argv, names=("mode", "env", "preset")):
+    """A few flags of a command line, whatever else it holds.  -> {name: value} of those that are given, other words"""
     p = Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    for name in ("mode", "env", "preset", "param_path"):
+    for name in names:
         p.add_argument(f"--{name}")
-    return vars(p.parse_known_args(argv)[0])
+    given, others = p.parse_known_args(argv)
+    return vars(given), others
 
 
 def read_config(given, path=None):
@@ -196,14 +198,15 @@ def run_offline(cfg, opts):
 
 def run_recursive(cfg, opts):
     """--mode recursive: Algorithm 1 from scratch."""
-    folder, state, history, batches, starts = run_folder(cfg, opts), None, History(), [], None
+    folder, state, history = run_folder(cfg, opts), None, History()
+    batches, starts = [], None
     if "resume" in opts:
         state, history = page("resume").last_state(folder, cfg)
+        for i in range(state.deployments if state else 0):
+            batches.append(envs.load_dataset(folder / f"deployment_{i + 1}.npz", envs.TASKS[cfg.env])[0])
+            starts = batches[-1].obs[batches[-1].episode_starts()]
     else:
         start_run(folder, cfg, history)
-    for i in range(state.deployments if state else 0):
-        batches.append(envs.load_dataset(folder / f"deployment_{i + 1}.npz", envs.TASKS[cfg.env])[0])
-        starts = batches[-1].obs[batches[-1].episode_starts()]
     progress = Progress()
     parts = timed_parts(progress) | {"deploy": progress.timed("deploy")(bremen.collect_batch)}
     records = bremen.train_recursive(cfg, batches, state, **parts, report=progress)
@@ -239,8 +242,12 @@ def train(cfg, folder, records, history, progress, starts=None):
                 progress(record | {"stage": stage, "done": state.updates, "total": total})
                 if state.updates % cfg.iteration_updates > 0:
                     continue  # no checkpoint either: it would lack the records since the last row
-            add_row(cfg, folder, state, since_row, history, progress, starts)
+            with progress.timed("evaluate"):
+                tested = evaluation(cfg, folder, state, starts)
+            history.rows.append(iteration_row(state, since_row, history, tested) | progress.lap())
             since_row = []
+            say(row_text(history.rows[-1]))
+            write_results(folder, cfg, state, history)
         save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
     closing_table(cfg, history, folder)
@@ -255,17 +262,7 @@ def keep_deployment(cfg, folder, batch, history):
     return batch.obs[batch.episode_starts()]
 
 
-def add_row(cfg, folder, state, records, history, progress, starts):
-    """Evaluate the policy, add the row of this iteration to the history, and write all results."""
-    with progress.timed("evaluate"):
-        tested = evaluation(cfg, folder, state, starts)
-    row = iteration_row(cfg, state, records, history, tested) | progress.lap()
-    history.rows.append(row)
-    say(row_text(row))
-    write_results(folder, cfg, state, history)
-
-
-def iteration_row(cfg, state, records, history, tested):
+def iteration_row(state, records, history, tested):
     """A row of progress.csv: numbers of the data, of `evaluation`, and means over the updates' records.  -> dict"""
     row = {"iteration": len(history.rows), "deployment": state.deployments, "updates": state.updates}
     row["real_transitions"] = sum(batch["transitions"] for batch in history.batches)
@@ -296,7 +293,10 @@ def evaluation(cfg, folder, state, starts):
     imagined = bremen.imagined_returns(state, starts, cfg, rng)
     numbers = {"real_return": real.mean(), "real_return_std": real.std(), "real_length": steps.mean()}
     numbers |= {"imagined_return": imagined.mean(), "imagined_return_std": imagined.std()}
-    return numbers | {"evaluation_steps": steps.sum()}
+    numbers["evaluation_steps"] = steps.sum()
+    if cfg.eval_model:
+        page("model_error").add_numbers(numbers, folder, cfg, state, rng)
+    return numbers
 
 
 def row_text(row):
@@ -344,12 +344,8 @@ def table_line(title, *pairs):
 
 def wall_time(history):
     """Seconds of each part of the whole run.  -> text"""
-    seconds = {}
-    for row in history.rows:
-        for column, value in row.items():
-            name = column.removesuffix("_seconds")
-            if name != column:
-                seconds[name] = seconds.get(name, 0) + value
+    columns = dict.fromkeys(name for row in history.rows for name in row if name.endswith("_seconds"))
+    seconds = {name.removesuffix("_seconds"): sum(row.get(name, 0) for row in history.rows) for name in columns}
     text = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     return text + (" (fit: of the run that has lent its models)" if history.models_from else "")
 
@@ -374,9 +370,9 @@ def get_dataset(cfg, opts, known=None):
 
 
 def find_dataset(cfg):
-    """Where the data of a new run are: as --data says, else the default dataset, which is collected when it is not
-    there.  -> Path; or UsageError"""
-    path = Path(os.path.realpath(cfg.data or default_dataset(cfg)))
+    """Where the data of a new run are: as --data says, else where the original wants them, else the default dataset,
+    which is collected when it is not there.  -> Path; or UsageError"""
+    path = Path(os.path.realpath(cfg.data or page("original").find_data(cfg) or default_dataset(cfg)))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {short_path(path)}")
         with writing(path, "--data_dir names another place"):
@@ -453,6 +449,8 @@ def write_results(folder, cfg, state, history):
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
         save_policy(folder / "policies" / f"{row['iteration']:04d}.npz", policy, cfg, **about)
+    if cfg.tensorboard:
+        page("to_tensorboard").add_row(folder, row)
     page("picture").plot_run(folder / "curves.png", cfg, history)
     page("provenance").write_about(folder / "run.json", cfg, history)
     write_csv(folder / "progress.csv", history.rows)
@@ -486,8 +484,8 @@ def load_policy(path, task):
         sizes = tuple(int(n) for n in meta["sizes"])
         if (sizes[0], sizes[-1]) != (task.obs_dim, task.act_dim):
             raise ValueError(f"its sizes are {sizes}")
-        theta = checked(arrays, "theta", nets.n_params(sizes) + task.act_dim)
-        mean, std = (checked(arrays, name, task.obs_dim) for name in ("norm_mean", "norm_std"))
+        theta = finite_array(arrays, "theta", nets.n_params(sizes) + task.act_dim)
+        mean, std = (finite_array(arrays, name, task.obs_dim) for name in ("norm_mean", "norm_std"))
         norm = nets.Normalizer(mean, std, float(arrays["norm_count"]))
         if "return_mean" in meta:
             meta |= {name: float(meta[name]) for name in ("return_mean", "return_std")}
@@ -497,7 +495,7 @@ def load_policy(path, task):
         raise envs.DataError(f"{path}: not a policy of {task.name} ({why})") from e
 
 
-def checked(arrays, name, n):
+def finite_array(arrays, name, n):
     """The array of this name, if it holds n finite numbers.  -> (n,); or ValueError"""
     x = arrays[name]
     with np.errstate(over="ignore"):
@@ -577,7 +575,7 @@ def start_run(folder, cfg, history):
     try:
         text = json.dumps(asdict(cfg), indent=1) + "\n"
         envs.write_whole(temporary / "config.json", lambda f: f.write(text.encode()))
-        page("resume").hold(temporary)
+        page("resume").hold(temporary)  # nobody may resume a run that is still running
         page("provenance").write_about(temporary / "run.json", cfg, history)
         temporary.rename(folder)
         envs.sync(folder.parent)
@@ -678,18 +676,23 @@ def check_new(folder):
 
 def check_packages(cfg):
     """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
+    if cfg.tensorboard:
+        page("to_tensorboard").check()
     try:
         page("provenance").versions(), envs.TASKS[cfg.env].sim(), page("picture").figure()
     except Exception as e:  # broken files fail in as many ways as there are files
         raise UsageError(f"{e.__cause__ or e}{MEND}") from e
 
 
-ONLY = {"offline": ("data", "data_dir", "models"), "recursive": ("deployments", "deployed_steps", "all_bc")}
+FLAGS_OF_ONE_MODE = {
+    "offline": ("data", "data_dir", "models"),
+    "recursive": ("deployments", "deployed_steps", "all_bc"),
+}
 
 
 def check_flags(mode, opts):
     """UsageError for a flag that only the other mode uses."""
-    for other, names in ONLY.items():
+    for other, names in FLAGS_OF_ONE_MODE.items():
         for name in names:
             if name in opts and mode != other:
                 raise UsageError(f"--{name}: only with --mode {other}")
@@ -697,33 +700,40 @@ def check_flags(mode, opts):
 
 # --- entry ----------------------------------------------------------------------------------------------------------
 
-PAGES = {"collect": "collect", "evaluate": "evaluate"}  # mode: its page in examples/
+# The page in examples/ of each mode that has one.
+PAGES = {"collect": "collect", "evaluate": "evaluate", "online": "online", "video": "film", "plot": "report"}
 
 
 def page(name):
     """The module examples/NAME.py, loaded once.  -> module"""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, HERE / "examples" / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
     return sys.modules[name]
 
 
 def main(argv=None):
     """Run the command line.  -> exit status: 0, or as `guarded` says"""
     argv = sys.argv[1:] if argv is None else argv
-    warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are not finite are reported once, in words
     current = {}  # the run that is being made: its "cfg" and the flags "opts"
 
     def work():
-        flags = look_ahead(argv)
-        stored = read_json(flags["param_path"]) if "param_path" in flags else {}
-        if (mode := (stored | flags).get("mode")) in PAGES:
-            return page(PAGES[mode]).main(argv)
+        mode = mode_of(argv)
+        if mode in PAGES:
+            return page(PAGES[mode]).main(look_ahead(argv, ["mode"])[1])
         opts = read_flags(argv)
         return max([run_one(cfg, opts, current) for cfg in configs_of(opts)])
 
     return guarded("run.py", work, lambda: page("resume").how_to_go_on(**current))
+
+
+def mode_of(argv):
+    """The mode that a command line names, or the file in its --param_path.  -> name, or None"""
+    given, _ = look_ahead(argv, ["mode", "param_path"])
+    stored = read_json(given["param_path"]) if "param_path" in given else {}
+    return given.get("mode", stored.get("mode"))
 
 
 def configs_of(opts):
@@ -731,9 +741,12 @@ def configs_of(opts):
     base = page("resume").read_config(opts) if "resume" in opts else read_config(opts, opts.get("param_path"))
     check_flags(base.mode, opts)
     check_packages(base)
+    if "models" in opts and not Path(opts["models"]).is_dir():
+        raise UsageError(f"--models {opts['models']}: no such folder")
     configs = each_seed(base, opts)
-    for cfg in configs if "resume" not in opts else ():
-        check_new(run_folder(cfg, opts))
+    if "resume" not in opts:
+        for cfg in configs:
+            check_new(run_folder(cfg, opts))
     return configs
 
 
@@ -750,7 +763,8 @@ def run_one(cfg, opts, current):
     current.update(cfg=cfg, opts=opts)
     try:
         with page("resume").HELD:
-            run_offline(cfg, opts) if cfg.mode == "offline" else run_recursive(cfg, opts)
+            run_mode = run_offline if cfg.mode == "offline" else run_recursive
+            run_mode(cfg, opts)
         return 0
     except FloatingPointError as e:
         way = "the same would happen again, so change a number and --exp_name"

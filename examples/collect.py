@@ -64,8 +64,7 @@ def page_parser(mode, names, description, argv):
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    cfg = run.read_config(run.look_ahead(argv) | {"mode": mode})
-    p.add_argument("--mode", help=argparse.SUPPRESS)
+    cfg = run.read_config(run.look_ahead(argv)[0] | {"mode": mode})
     for name in names:
         run.add_field(p, name, cfg)
     p.add_argument("--random_seeds", type=int, nargs="+", metavar="N", help="several seeds, one after another")
@@ -98,6 +97,9 @@ def parser(argv):
 
 def main(argv=None):
     """Run the command line.  -> exit status, as run.guarded says"""
+    argv = sys.argv[1:] if argv is None else argv
+    if any(word.split("=")[0] == "--describe" for word in argv):
+        return run.page("describe").main(argv)
     return run_page("collect", parser, collect, argv)
 
 

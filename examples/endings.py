@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 
 import envs
 import run
@@ -16,6 +17,7 @@ import run
 
 def guarded(program, work, how_to_go_on):
     """As run.guarded, which see."""
+    warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are not finite are reported once, in words
     plain_streams()
     try:
         with signals_as_ctrl_c():

@@ -10,8 +10,11 @@ them all, and says where this project departs from the original.
 import argparse
 import shlex
 import sys
+import tempfile
+from pathlib import Path
 
 import bremen
+import envs
 import run
 
 RENAMED = {  # flags of the original with a value: the flag of run.py for the same
@@ -88,6 +91,26 @@ def deployments(words, interval):
         problem = f"--interval {interval}: for --mode recursive, must divide --iterations {iterations}"
         raise run.UsageError(f"{problem} (updates per iteration: --iteration_updates)")
     return iterations // interval
+
+
+# --- data of the original -------------------------------------------------------------------------------------------
+
+
+def find_data(cfg):
+    """data/<Agent>/<noise>/data.index, where the original wants its data, imported as an .npz.  -> Path, or None"""
+    task = envs.TASKS[cfg.env]
+    index = Path(cfg.data_dir, task.env_id.removeprefix("bremen/").removesuffix("-v0"), cfg.noise, "data.index")
+    if not index.exists():
+        return None
+    digest = envs.sha256(index)  # the index holds checksums of the data themselves
+    path = Path(cfg.data_dir, cfg.env, f"brac_{cfg.noise}_{digest[:8]}.npz")
+    if not path.exists():
+        words = shlex.join(["brac", str(index.parent), "--env", cfg.env])
+        with run.writing(path, f"python examples/import_dataset.py {words} --out FILE makes one for --data FILE"):
+            envs.make_folder(path.parent)
+            tempfile.TemporaryFile(dir=path.parent).close()  # fails here, because the importer blames what it reads
+            run.page("import_dataset").convert("brac", index, task, path, run.say)
+    return path
 
 
 def main(argv=None):

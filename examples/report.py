@@ -44,6 +44,27 @@ def pair(row, name):
     return row.get(name, np.nan), row.get(f"{name}_std", np.nan)
 
 
+def experiment(config):
+    """What a run shares with its other seeds: files and threads make no other experiment.  dict of Config -> dict"""
+    return {k: v for k, v in config.items() if k not in (*run.FILE_FIELDS, "seed", "threads")}
+
+
+def read_rows(path):
+    """The rows of a CSV file; one that is cut, because the file is being copied, is not there.  -> [{column: text}]"""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as f:
+        return [row for row in csv.DictReader(f) if None not in row and None not in row.values()]
+
+
+def run_folders(folders):
+    """The run directories that these folders are, or hold, each once, whatever it is called.  -> list of Paths"""
+    places = {}
+    for folder in map(Path, folders):
+        inside = sorted(path.parent for path in folder.rglob("config.json") if path.parent.suffix != ".tmp")
+        for place in inside or [folder]:
+            places.setdefault(place.resolve(), place)
+    return list(places.values())
+
+
 class Run(NamedTuple):
     """One finished run: its config.json, the rows of progress.csv as numbers, and run.json ({} where there is none)."""
 
@@ -55,7 +76,7 @@ class Run(NamedTuple):
     def experiment(self):
         """What it shares with its other seeds; the data of `--data` are among it.  -> text"""
         given = self.config["data"] and self.about.get("data", {}).get("sha256", self.config["data"])
-        return json.dumps(run.experiment(self.config) | {"data": given}, sort_keys=True)
+        return json.dumps(experiment(self.config) | {"data": given}, sort_keys=True)
 
     def command(self):
         """The line that makes this run, without its seed."""
@@ -71,8 +92,8 @@ class Run(NamedTuple):
     def flags(self):
         """What its command changes in the algorithm of its preset.  -> list of texts"""
         hidden = {"n_train", "noise", "no-bc_init", "deployments", "data"}  # shown elsewhere, or of other modes
-        others = (names for modes, names in run.ONLY.items() if self.config["mode"] not in modes.split())
-        hidden |= set(" ".join(others).split())
+        for mode, names in run.FLAGS_OF_ONE_MODE.items():
+            hidden |= set(names) if mode != self.config["mode"] else set()
         return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in hidden]
 
     def method(self):
@@ -147,7 +168,7 @@ def read(folder):
         config = json.loads((folder / "config.json").read_text())
         peer, about = "method" in config, folder / "run.json"
         path = folder / ("result.csv" if peer else "progress.csv")
-        rows = run.read_rows(path) if path.exists() else []
+        rows = read_rows(path) if path.exists() else []
         rows = [{k: v if k in Peer.TEXTS else float(v) for k, v in row.items() if v} for row in rows]
         if peer:
             about = config | ({"commit": rows[0].get("commit"), "data": {"sha256": rows[0]["sha256"]}} if rows else {})
@@ -481,7 +502,7 @@ def collected(folders):
     -> [runs of one experiment, in the order of their seeds], {experiment: its seeds that are not finished}
     """
     groups, unfinished, notes, first = {}, {}, [], {}
-    for folder in run.found(folders):
+    for folder in run_folders(folders):
         try:
             r = read(folder)
             other = first.setdefault((r.experiment(), r.config["seed"]), folder)

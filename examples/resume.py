@@ -102,7 +102,10 @@ def find_data(cfg, opts, known):
 
     known: {"file", "sha256"} of the data with which the run began, or None where no file says it.
     """
-    path = known["file"] if known and "data" not in opts else cfg.data or run.default_dataset(cfg)
+    if known and "data" not in opts:
+        path = known["file"]
+    else:
+        path = cfg.data or run.page("original").find_data(cfg) or run.default_dataset(cfg)
     path = Path(os.path.realpath(path))
     if known:
         check_same_data(path, cfg, opts, known["sha256"])

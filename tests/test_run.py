@@ -361,8 +361,10 @@ BAD = {  # what is wrong: the command line, words that the message must hold
 
 def test_flags_of_one_mode_exist():
     flags = {action.dest for action in run.parser(bremen.Config())._actions}
-    assert {name for names in run.ONLY.values() for name in names} <= flags and run.ONLY.keys().isdisjoint(run.PAGES)
-    assert {*run.ONLY, *run.PAGES} == set(bremen.CHOICES["mode"])
+    assert {
+        name for names in run.FLAGS_OF_ONE_MODE.values() for name in names
+    } <= flags and run.FLAGS_OF_ONE_MODE.keys().isdisjoint(run.PAGES)
+    assert {*run.FLAGS_OF_ONE_MODE, *run.PAGES} == set(bremen.CHOICES["mode"])
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -996,6 +998,32 @@ def test_the_checkpoint_before_a_damaged_one_is_usable(finished, dataset, here, 
     (folder / "checkpoint_before.npz").rename(folder / "checkpoint.npz")
     go("--resume", folder)
     same_results(finished, folder)
+
+
+HISTORIES = {  # what is wrong: the history -> its wrong part
+    "a row without numbers": lambda history: {"rows": [{"updates": 0}]},
+    "a row with text": lambda history: {"rows": [history["rows"][0] | {"kl": "small"}]},
+    "rows that are none": lambda history: {"rows": 7},
+    "a curve of texts": lambda history: {"models": [{"model_loss": 1.0, "model_curve": [["low"]]}]},
+    "a loss that is none": lambda history: {"models": [{"model_loss": "low", "model_curve": [[1.0]]}]},
+    "transitions that are none": lambda history: {"batches": [{"transitions": "many", "mean": None, "std": None}]},
+    "seconds that are none": lambda history: {"seconds": {"fit": "long"}},
+    "data without a name": lambda history: {"data": {"sha256": "0"}},
+    "half a return": lambda history: {"policy": [1.0]},
+    "more than a history has": lambda history: {"future": 1},
+}
+
+
+@pytest.mark.parametrize("what", HISTORIES)
+def test_a_damaged_history_is_one_line(what, finished, here, capsys):
+    shutil.copytree(finished, here / "copy")
+    whole = envs.read_npz(finished / "checkpoint.npz")
+    meta = envs.read_meta("", whole)
+    meta["history"] |= HISTORIES[what](meta["history"])
+    envs.write_npz(here / "copy" / "checkpoint.npz", **whole | {"meta": json.dumps(meta)})
+    before = tree(here)
+    assert run.main(["--resume", "copy"]) == 2
+    assert "not a checkpoint" in stderr_line(capsys) and tree(here) == before
 
 
 def test_a_deployment_that_was_damaged_is_named(again, here, capsys):
@@ -1636,7 +1664,7 @@ def test_help_shows_the_numbers_of_the_preset(capsys):
     for line in ("--env ant", "--env pendulum --mode recursive", "--preset paper"):
         with pytest.raises(SystemExit):
             run.main([*line.split(), "--help"])
-        texts, cfg = help_entries(capsys.readouterr().out)[1], run.read_config(run.look_ahead(line.split()))
+        texts, cfg = help_entries(capsys.readouterr().out)[1], run.read_config(run.look_ahead(line.split())[0])
         for name in ("n_train", "target_kl", "model_epochs", "horizon"):
             assert texts[f"--{name}"].endswith(f"[{getattr(cfg, name)}]"), (line, name)
 
@@ -1670,7 +1698,7 @@ EVERYTHING = dict(
 def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pictures, capsys):
     """A run with no field at its default; a field that is new in Config belongs in EVERYTHING.  Those of other modes
     come from a file: on the line they would be refused."""
-    other = set(run.ONLY["recursive"])
+    other = set(run.FLAGS_OF_ONE_MODE["recursive"])
     lines = {}
     for name, value in EVERYTHING.items():
         words = value if isinstance(value, list) else [value]
