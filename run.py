@@ -127,7 +127,7 @@ def read_flags(argv):
 def look_ahead(argv):
     """A few flags of a command line, whatever else it holds.  -> {name: value} of those that are given"""
     p = Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    for name in ("mode", "env", "preset", "param_path"):
+    for name in ("mode", "env", "preset", "param_path", "describe"):
         p.add_argument(f"--{name}")
     return vars(p.parse_known_args(argv)[0])
 
@@ -697,7 +697,7 @@ def check_flags(mode, opts):
 
 # --- entry ----------------------------------------------------------------------------------------------------------
 
-PAGES = {"collect": "collect", "evaluate": "evaluate"}  # mode: its page in examples/
+PAGES = {"collect": "collect", "evaluate": "evaluate", "video": "film"}  # mode: its page in examples/
 
 
 def page(name):
@@ -717,6 +717,8 @@ def main(argv=None):
 
     def work():
         flags = look_ahead(argv)
+        if "describe" in flags:
+            return page("describe").main(argv)
         stored = read_json(flags["param_path"]) if "param_path" in flags else {}
         if (mode := (stored | flags).get("mode")) in PAGES:
             return page(PAGES[mode]).main(argv)
