@@ -64,8 +64,8 @@ def at_once(episodes):
 
 def pace(task, opts):
     """How many steps there are from one picture to the next, and in the whole film at most."""
-    last = round(opts["seconds"] / task.dt) if "seconds" in opts else task.max_steps
-    return max(1, round(1 / (FPS * task.dt))), min(last, task.max_steps)
+    last = min(task.max_steps, opts.get("seconds", np.inf) / task.dt)
+    return max(1, round(1 / (FPS * task.dt))), round(last)
 
 
 # --- one robot ------------------------------------------------------------------------------------------------------
@@ -148,11 +148,13 @@ def caption(moment):
 
 
 def fewer_colors(picture, like=None):
-    """An image with COLORS colors: the best ones, or those of the image `like`.  -> PIL image with a palette"""
+    """An image with COLORS colors: those of the image `like`, or the best ones.  -> PIL image with a palette"""
     from PIL import Image
 
     plain = Image.Dither.NONE  # dots of two colors make a file larger
-    return picture.quantize(dither=plain, palette=like) if like else picture.quantize(COLORS, dither=plain)
+    if like:
+        return picture.quantize(palette=like, dither=plain)
+    return picture.quantize(COLORS, kmeans=3, dither=plain)  # without k-means the sky gets nearly all of them
 
 
 def save_small(path, pictures, seconds):
