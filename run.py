@@ -720,6 +720,8 @@ def main(argv=None):
     current = {}  # the run that is being made: its "cfg" and the flags "opts"
 
     def work():
+        if "describe" in look_ahead(argv, ["describe"])[0]:
+            return page("describe").main(argv)
         mode = mode_of(argv)
         if mode in PAGES:
             return page(PAGES[mode]).main(look_ahead(argv, ["mode"])[1])

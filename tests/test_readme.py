@@ -78,10 +78,8 @@ def test_the_readme_is_short():
 
 
 def test_the_robots_at_the_top_of_the_readme():
-    """A moving picture, small enough to be loaded at once.  (It comes with another change: no file, no test.)"""
+    """A moving picture, small enough to be loaded at once."""
     path = ROOT / "examples" / "results" / "hopper.gif"
-    if not path.exists():
-        pytest.skip("examples/results/hopper.gif is still to be made")
     assert path.stat().st_size <= 2_000_000
     with Image.open(path) as film:
         assert film.n_frames > 20 and film.width > film.height, "three robots beside each other"
@@ -153,9 +151,6 @@ def test_every_command_in_the_readme_is_understood():
                 assert isinstance(run.read_config(run.read_flags(words)).mode, str)
 
 
-COMING = {ROOT / "examples" / "results" / "hopper.gif"}  # made by another change: may be absent until then
-
-
 def pages():
     """Every page of the project.  -> [path]"""
     return [*ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md")]
@@ -169,7 +164,7 @@ def shown():
 
 def test_every_file_that_a_page_shows_exists():
     assert len(shown()) > 40
-    missing = {str(path): page for path, page in shown().items() if not path.exists() and path not in COMING}
+    missing = {str(path): page for path, page in shown().items() if not path.exists()}
     assert not missing, missing
 
 

@@ -428,6 +428,9 @@ def test_describe_a_dataset(dataset, here, capsys):
     assert f"numpy {np.__version__}" in table["versions"]
     with Image.open("d.png") as picture:
         assert picture.size[0] > 1000
+    assert run.page("describe").main([str(dataset), "--out", "again.png"]) == 0
+    assert capsys.readouterr().out == out.replace("d.png", "again.png")
+    assert Path("again.png").read_bytes() == Path("d.png").read_bytes()
 
 
 def test_a_run_names_its_data_and_refuses_others_when_it_goes_on(finished, dataset, here, no_pictures, capsys):
@@ -1966,7 +1969,7 @@ def test_video_without_a_screen_explains_itself(here, monkeypatch, capsys):
     monkeypatch.setattr(envs.TaskEnv, "render", no_screen)
     random_policy(here / "policy.npz", "pendulum")
     assert run.main(["--mode", "video", "--env", "pendulum", "--policy", "policy.npz"]) == 2
-    assert "no OpenGL context" in stderr_line(capsys)
+    assert "no OpenGL context (examples/commands.md says what drawing needs)" in stderr_line(capsys)
 
 
 def test_command_repeats_the_numbers():
