@@ -697,7 +697,7 @@ def check_flags(mode, opts):
 
 # --- entry ----------------------------------------------------------------------------------------------------------
 
-PAGES = {"collect": "collect", "evaluate": "evaluate"}  # mode: its page in examples/
+PAGES = {"collect": "collect", "evaluate": "evaluate", "plot": "plot"}  # mode: its page in examples/
 
 
 def page(name):

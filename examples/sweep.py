@@ -42,12 +42,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from report import unfinished
-
 import envs
 import nets
 import run
 
+unfinished = run.page("run_directory").unfinished
 PATHS = "--data", "--policy", "--param_path", "--models"  # flags whose value is a file or a folder
 
 
