@@ -85,6 +85,7 @@ def parser(cfg):
     files.add_argument("--log_dir", help="where runs are kept (log)")
     files.add_argument("--param_path", metavar="FILE", help="start from the values in a config.json of an earlier run")
     files.add_argument("--resume", metavar="DIR", help="go on with a run; and --data FILE if its data moved")
+    files.add_argument("--models", metavar="DIR", help="offline: take the same models of a run in or under DIR")
     title = f"numbers of the run (in brackets: with --env {cfg.env} --mode {cfg.mode} --preset {cfg.preset})"
     numbers = p.add_argument_group(title)
     for f in fields(cfg):
@@ -376,7 +377,10 @@ def get_dataset(cfg, opts, known=None):
 def find_dataset(cfg):
     """Where the data of a new run are: as --data says, else the default dataset, which is collected when it is not
     there.  -> Path; or UsageError"""
-    path = Path(os.path.realpath(cfg.data or default_dataset(cfg)))
+    original = None
+    if not cfg.data and any(Path(cfg.data_dir).glob(f"*/{cfg.noise}/data.index")):  # as the original program has it
+        original = page("import_dataset").find_original(cfg)
+    path = Path(os.path.realpath(cfg.data or original or default_dataset(cfg)))
     if not cfg.data and not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {short_path(path)}")
         with writing(path, "--data_dir names another place"):
@@ -693,6 +697,8 @@ def check_flags(mode, opts):
         for name in names:
             if name in opts and mode != other:
                 raise UsageError(f"--{name}: only with --mode {other}")
+    if "models" in opts and not Path(opts["models"]).is_dir():
+        raise UsageError(f"--models {opts['models']}: no such folder")
 
 
 # --- entry ----------------------------------------------------------------------------------------------------------
