@@ -696,12 +696,14 @@ def check_flags(mode, opts):
         for name in names:
             if name in opts and mode != other:
                 raise UsageError(f"--{name}: only with --mode {other}")
+    if "models" in opts and not Path(opts["models"]).is_dir():
+        raise UsageError(f"--models {opts['models']}: no such folder")
 
 
 # --- entry ----------------------------------------------------------------------------------------------------------
 
 # The page in examples/ of each mode that has one.
-PAGES = {"collect": "collect", "evaluate": "evaluate", "online": "online", "video": "film", "plot": "report"}
+PAGES = {"collect": "collect", "evaluate": "evaluate", "online": "online", "video": "film", "plot": "plot"}
 
 
 def page(name):

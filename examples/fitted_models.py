@@ -1,51 +1,52 @@
-"""--models DIR of mode offline: take the models of another run instead of fitting the same ones again.
+"""Flag --models DIR: take the models of a run in or under DIR instead of fitting the same ones again.
 
-For sweeps over numbers that do not change the models, such as --target_kl: fitting them is half of a run.
+python run.py --env hopper --mode offline --models log --target_kl 5e-4 --exp_name small
+
+Only some numbers of a run decide what its models are.  A run with another trust region, say, ends with the same bytes
+as if it had fitted the models itself.  Only the seconds of the fit are those of the run that lends them.
 """
 
-import json
 import os
 from dataclasses import fields
 
 import bremen
-import envs
 import run
 
-DECIDE = "mode env seed n_train members validation clip_states gradients".split()  # and all that begins with model_
+DECIDES = {"mode", "env", "seed", "n_train", "members", "validation", "clip_states", "gradients"}
+DECIDES |= {f.name for f in fields(bremen.Config) if f.name.startswith("model_")}
 
 
 def fitted_models(root, cfg, history, progress):
-    """Models that a run in or under `root` has fitted as this one would, to the last bit.  -> bremen.State, or None
+    """Models of a run in or under the folder `root`, to the last bit those that this run would fit.
 
-    That is with the same data, seed, numbers and versions; whether the code is the same, too, the commit that is
-    printed must tell.  They come with their validation losses and the seconds that fitting them took.
+    They come with their validation losses and seconds.  Whether the code was the same, the commit must tell, which is
+    printed.  -> bremen.State to go on from, or None where no run has such models
     """
     for path in sorted(root.rglob("run.json")):
-        found = same_models(path, cfg, history.data["sha256"])
-        if found:
-            state, theirs, about = found
-            history.models, history.models_from = theirs.models[:1], os.path.realpath(path.parent)
-            progress.seconds["fit"] = theirs.rows[0]["fit_seconds"]
-            loss = history.models[0]["model_loss"]
-            run.say(f"models of {path.parent}, commit {about.get('commit')}: validation loss {loss:.4f}")
+        try:
+            lent = lent_by(path.parent, cfg, history.data["sha256"])
+        except (run.UsageError, OSError, ValueError, LookupError, TypeError):
+            continue  # of another version of this program, or not far enough, perhaps
+        if lent:
+            state, model, seconds, commit = lent
+            history.models, history.models_from = [model], os.path.realpath(path.parent)
+            progress.seconds["fit"] = seconds
+            run.say(f"models of {path.parent}, commit {commit}: validation loss {model['model_loss']:.4f}")
             rng = bremen.streams(cfg.seed) | {"model": state.rng["model"]}
             return bremen.State(rng, state.norm, state.dynamics)
     run.say(f"note: no run under {root} has fitted the same models")
     return None
 
 
-def same_models(path, cfg, digest):
-    """The run of this run.json, if it has fitted the same models.  -> bremen.State, run.History, run.json; or None"""
-    names = [f.name for f in fields(cfg) if f.name in DECIDE or f.name.startswith("model_")]
-    source = run.page("provenance")
-    try:
-        other = run.read_config({}, path.with_name("config.json"))
-        if any(getattr(cfg, name) != getattr(other, name) for name in names):
-            return None
-        about = json.loads(path.read_text())
-        state, history = run.page("resume").load_checkpoint(path.with_name("checkpoint.npz"), other)
-        same = history.data["sha256"] == digest and history.rows[0]["fit_seconds"] >= 0
-        same = same and about["versions"] == source.versions() | {"blas": source.blas()}
-        return (state, history, about) if same else None
-    except (run.UsageError, envs.DataError, OSError, ValueError, LookupError, TypeError):
-        return None  # perhaps of another version of this program, or it has no row yet
+def lent_by(folder, cfg, digest):
+    """What the run in a folder lends, if its numbers, data (SHA-256 `digest`), versions and kernels of BLAS are those
+    of the run `cfg`.  -> its State, record of its models, seconds of their fit, its commit; or None"""
+    other = run.read_config({}, folder / "config.json")
+    if any(getattr(cfg, name) != getattr(other, name) for name in DECIDES):
+        return None
+    state, theirs = run.page("resume").load_checkpoint(folder / "checkpoint.npz", other)
+    about, source = run.read_json(folder / "run.json"), run.page("provenance")
+    model, seconds = theirs.models[0], theirs.rows[0]["fit_seconds"]  # of a run that has got so far
+    if theirs.data["sha256"] != digest or about["versions"] != source.versions() | {"blas": source.blas()}:
+        return None
+    return state, model, seconds, about.get("commit")

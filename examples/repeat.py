@@ -21,6 +21,7 @@ import sweep
 
 import run
 
+directories = run.page("run_directory")
 FREE = "wall_seconds", "commit", "versions", "method"  # may differ: the last is named after what else is in the CSV
 
 
@@ -39,9 +40,9 @@ def read_rows(path):
 def again(row, root):
     """Make the run of a row again, in `root`.  -> its row; or run.UsageError where the run fails"""
     line, folder = sweep.placed(shlex.split(row["command"])[2:], root)
-    if tables.unfinished(folder) and sweep.execute(line, folder):
+    if directories.unfinished(folder) and sweep.execute(line, folder):
         raise run.UsageError(f"{row['command']}: failed, see {folder}.txt")
-    made = tables.read(folder)
+    made = directories.read(folder)
     if (commit := made.about["commit"]) != run.page("provenance").commit():
         raise run.UsageError(
             f"{folder} was made by commit {commit}, this is {run.page('provenance').commit()}: choose another DIR"

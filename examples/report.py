@@ -20,15 +20,11 @@ environment.
 """
 
 import argparse
-import csv
 import itertools
-import json
 import math
-import shlex
 import sys
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -38,179 +34,7 @@ import bremen
 import envs
 import run
 
-
-def pair(row, name):
-    """A mean and its standard deviation, each NaN where the row has none.  -> 2 numbers"""
-    return row.get(name, np.nan), row.get(f"{name}_std", np.nan)
-
-
-def experiment(config):
-    """What a run shares with its other seeds: files and threads make no other experiment.  dict of Config -> dict"""
-    return {k: v for k, v in config.items() if k not in (*run.FILE_FIELDS, "seed", "threads")}
-
-
-def read_rows(path):
-    """The rows of a CSV file; one that is cut, because the file is being copied, is not there.  -> [{column: text}]"""
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as f:
-        return [row for row in csv.DictReader(f) if None not in row and None not in row.values()]
-
-
-def run_folders(folders):
-    """The run directories that these folders are, or hold, each once, whatever it is called.  -> list of Paths"""
-    places = {}
-    for folder in map(Path, folders):
-        inside = sorted(path.parent for path in folder.rglob("config.json") if path.parent.suffix != ".tmp")
-        for place in inside or [folder]:
-            places.setdefault(place.resolve(), place)
-    return list(places.values())
-
-
-class Run(NamedTuple):
-    """One finished run: its config.json, the rows of progress.csv as numbers, and run.json ({} where there is none)."""
-
-    config: dict
-    rows: list
-    about: dict
-    SEED = "--seed"  # the flag for a single seed
-
-    def experiment(self):
-        """What it shares with its other seeds; the data of `--data` are among it.  -> text"""
-        given = self.config["data"] and self.about.get("data", {}).get("sha256", self.config["data"])
-        return json.dumps(experiment(self.config) | {"data": given}, sort_keys=True)
-
-    def command(self):
-        """The line that makes this run, without its seed."""
-        data = f" --data {shlex.quote(run.short_path(self.config['data']))}" if self.config["data"] else ""
-        return run.page("provenance").command(run.read_config({**self.config, "seed": 0, "threads": 0})) + data
-
-    def dataset(self):
-        """The data of an offline run, as text."""
-        if self.config.get("data"):
-            return f"{self.config['env']}, {self.rows[0]['real_transitions']:,.0f} of {Path(self.config['data']).name}"
-        return f"{self.config['env']}, {self.config['n_train']:,} {self.config['noise']}"
-
-    def flags(self):
-        """What its command changes in the algorithm of its preset.  -> list of texts"""
-        hidden = {"n_train", "noise", "no-bc_init", "deployments", "data"}  # shown elsewhere, or of other modes
-        for mode, names in run.FLAGS_OF_ONE_MODE.items():
-            hidden |= set(names) if mode != self.config["mode"] else set()
-        return [flag for flag in self.command().split(" --")[3:] if flag.split()[0] not in hidden]
-
-    def method(self):
-        """Which algorithm it is of."""
-        if self.config["mode"] == "online":
-            return "TRPO on the simulator"
-        return "BREMEN" if self.config["bc_init"] else "without the clone (ME-TRPO style)"
-
-    def seconds(self):
-        """Wall time of all its parts."""
-        return sum(v for row in self.rows for k, v in row.items() if k.endswith("_seconds"))
-
-    def best(self):
-        """The highest real return of its policies: chosen by evaluation, so reported apart."""
-        return max((row["real_return"] for row in self.rows[1:]), default=np.nan)
-
-    def numbers(self):
-        """What a run's row of the table shows.  -> {title: (mean, std)}"""
-        first, last = self.rows[0], self.rows[-1]
-        if self.config["mode"] == "online":
-            return {"last iteration, sampled actions": pair(last, "sampled_return")}
-        if self.config["mode"] == "recursive":
-            ends = {int(row["deployment"]): row for row in self.rows}  # a later row of a deployment replaces this one
-            return {f"{i}": pair(row, "real_return") for i, row in ends.items()}
-        start = "clone" if self.config["bc_init"] else "start"
-        begin = {"dataset": pair(first, "data_return"), start: pair(first, "real_return")}
-        end = {"last policy": pair(last, "real_return"), "imagined": pair(last, "imagined_return")}
-        return begin | end | {"(best on the way)": (self.best(), np.nan)}
-
-
-class Peer(Run):
-    """A run of compare_d3rlpy.py: an offline run with the single row of its result.csv."""
-
-    SEED = "--random_seeds"
-    TEXTS = "env", "method", "noise", "commit", "versions", "sha256", "command"  # the other columns are numbers
-
-    def experiment(self):
-        """As of a Run."""
-        return json.dumps({k: self.config[k] for k in ("env", "method", "n_train", "noise", "data", "steps")})
-
-    def command(self):
-        """As of a Run."""
-        return self.rows[0]["command"].replace(f" --random_seeds {self.config['seed']}", "")
-
-    def flags(self):
-        """As of a Run: there is no preset."""
-        return []
-
-    def method(self):
-        """As of a Run."""
-        return f"{self.config['method']} (d3rlpy, {self.config['steps']:,} steps)"
-
-    def numbers(self):
-        """As of a Run."""
-        (row,) = self.rows
-        names = {"dataset": "data_return", "last policy": "real_return"}
-        return {title: pair(row, name) for title, name in names.items()}
-
-
-class Unfinished(run.UsageError):
-    """A run that is not finished: `seed` of `experiment`."""
-
-    def __init__(self, text, experiment, seed):
-        super().__init__(text)
-        self.experiment, self.seed = experiment, seed
-
-
-def read(folder):
-    """The finished run in a directory.  -> Run; or Unfinished, or another run.UsageError"""
-    folder = Path(folder)
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        peer, about = "method" in config, folder / "run.json"
-        path = folder / ("result.csv" if peer else "progress.csv")
-        rows = read_rows(path) if path.exists() else []
-        rows = [{k: v if k in Peer.TEXTS else float(v) for k, v in row.items() if v} for row in rows]
-        if peer:
-            about = config | ({"commit": rows[0].get("commit"), "data": {"sha256": rows[0]["sha256"]}} if rows else {})
-            data = "" if config["data"] == "default" else config["file"]
-            r = Peer(config | {"mode": "offline", "bc_init": False, "data": data}, rows, about)
-        else:
-            r = Run(config, rows, json.loads(about.read_text()) if about.exists() else {})
-        if left := left_of(config, rows):
-            raise Unfinished(f"{folder}: not finished, {left} to come", r.experiment(), config["seed"])
-        return r
-    except OSError as e:
-        raise run.UsageError(f"{folder}: not the directory of a finished run ({e.filename}: {e.strerror})") from e
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error) as e:
-        raise run.UsageError(f"{folder}: not the directory of a finished run ({type(e).__name__}: {e})") from e
-
-
-def labels(experiments):
-    """What to call each experiment beside the others: its method, and the flags that not all of them have.  -> list"""
-    own = (runs[0] for runs in experiments if not isinstance(runs[0], Peer))
-    shared = set.intersection(*[set(r.flags()) for r in own] or [set()])
-    return [", ".join([runs[0].method(), *(f for f in runs[0].flags() if f not in shared)]) for runs in experiments]
-
-
-def left_of(config, rows):
-    """What is still to come: updates, steps of mode online, or the first row.  -> text, "" if there is nothing"""
-    if not rows or "method" in config:
-        return "" if rows else "its first row"
-    if config["mode"] == "online":
-        left = config["online_steps"] - rows[-1]["real_steps"]
-    else:
-        left = config["iterations"] * config["iteration_updates"] - rows[-1]["updates"]
-    return f"{left:,.0f}" if left > 0 else ""
-
-
-def unfinished(folder):
-    """Whether there is not a finished run in this folder."""
-    try:
-        read(folder)
-    except run.UsageError:
-        return True
-    return False
-
+directories, picture = run.page("run_directory"), run.page("picture")
 
 # --- statistics -----------------------------------------------------------------------------------------------------
 
@@ -252,6 +76,13 @@ def score(env, x):
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def labels(experiments):
+    """What to call each experiment beside the others: its method, and the flags that not all of them have.  -> list"""
+    own = (runs[0] for runs in experiments if not isinstance(runs[0], directories.Peer))
+    shared = set.intersection(*[set(r.flags()) for r in own] or [set()])
+    return [", ".join([runs[0].method(), *(f for f in runs[0].flags() if f not in shared)]) for runs in experiments]
 
 
 def interval_text(x, digits=0):
@@ -389,7 +220,7 @@ def legend_below(fig, axes, columns):
 def figure(experiments, path):
     """Return against deployments (above) and transitions (below), a column per environment; mean and single seeds."""
     names = [name for name in bremen.CHOICES["env"] if any(runs[0].config["env"] == name for runs in experiments)]
-    fig = run.page("picture").figure(figsize=(1 + 4 * len(names), 7))
+    fig = picture.figure(figsize=(1 + 4 * len(names), 7))
     axes, called = fig.subplots(2, len(names), squeeze=False, sharey="col"), labels(experiments)
     colors = palette(dict.fromkeys(called))
     for name, runs in zip(called, experiments):
@@ -407,7 +238,7 @@ def figure(experiments, path):
         column[1].set(xscale="log", xlabel="real transitions for training")
     fig.supylabel("return per episode")
     legend_below(fig, axes[0], 4)
-    run.page("picture").save_figure(fig, Path(path))
+    picture.save_figure(fig, Path(path))
 
 
 def palette(methods):
@@ -423,7 +254,7 @@ def plot_beside(experiments, path):
         panels.setdefault(env, {})[data] = cells
     columns = min(3, len(panels))
     colors, rows = palette(methods_of(found)), math.ceil(len(panels) / columns)
-    fig = run.page("picture").figure(figsize=(1 + 4.5 * columns, 4.2 * rows))
+    fig = picture.figure(figsize=(1 + 4.5 * columns, 4.2 * rows))
     grid = fig.subplots(rows, columns, squeeze=False).ravel()
     for ax, (env, panel) in zip(grid, panels.items()):
         ax.axhline(scale(env)[1], color="C4", ls=":", label="behaviour policy")
@@ -441,20 +272,20 @@ def plot_beside(experiments, path):
     for ax in grid[len(panels) :]:
         ax.set_visible(False)
     legend_below(fig, grid, columns + 1)
-    run.page("picture").save_figure(fig, Path(path))
+    picture.save_figure(fig, Path(path))
 
 
 def plot_profile(experiments, path):
     """The share of runs above any normalised score, and how far imagined returns are from real ones."""
     parts = by_size(experiments)
-    fig = run.page("picture").figure(figsize=(11, 5 * len(parts)))
+    fig = picture.figure(figsize=(11, 5 * len(parts)))
     for row, (which, some) in zip(fig.subplots(len(parts), 2, squeeze=False), parts.items()):
         found = outcomes(some)
         colors = palette(methods_of(found))
         plot_shares(row[0], found, colors)
         row[0].set_title(f"returns{which}")
         plot_gaps(row[1], some, colors)
-    run.page("picture").save_figure(fig, Path(path))
+    picture.save_figure(fig, Path(path))
 
 
 def plot_shares(ax, found, colors):
@@ -474,7 +305,7 @@ def plot_shares(ax, found, colors):
 def plot_gaps(ax, experiments, colors):
     """Imagined against real returns of last policies, normalised, a dot per run."""
     for method, runs in zip(labels(experiments), experiments):
-        if isinstance(runs[0], Peer):  # imagines nothing
+        if isinstance(runs[0], directories.Peer):  # imagines nothing
             continue
         ends = [[r.rows[-1][k] for k in ("real_return", "imagined_return")] for r in runs]
         points, shown = score(runs[0].config["env"], ends), ax.get_legend_handles_labels()[1]
@@ -496,37 +327,9 @@ def main(argv=None):
     return run.guarded("report.py", lambda: report(parser.parse_args(argv)))
 
 
-def collected(folders):
-    """The runs in or under these folders, each seed once.  Others are left out, which is said.  Or run.UsageError
-
-    -> [runs of one experiment, in the order of their seeds], {experiment: its seeds that are not finished}
-    """
-    groups, unfinished, notes, first = {}, {}, [], {}
-    for folder in run_folders(folders):
-        try:
-            r = read(folder)
-            other = first.setdefault((r.experiment(), r.config["seed"]), folder)
-            if other != folder:
-                raise run.UsageError(f"{folder}: {other} has the same seed and numbers")
-            groups.setdefault(r.experiment(), {})[r.config["seed"]] = r
-        except run.UsageError as e:
-            if not (folder / "config.json").exists():
-                raise
-            notes.append(f"{folder} is left out, {str(e).removeprefix(f'{folder}: ')}")
-            if isinstance(e, Unfinished):
-                unfinished.setdefault(e.experiment, set()).add(e.seed)
-    if not groups:
-        others = f", and {len(notes) - 1} more like it" if notes[1:] else ""
-        raise run.UsageError(f"no run is finished: {notes[0]}{others}")
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    unfinished = {k: seeds - groups.get(k, {}).keys() for k, seeds in unfinished.items()}
-    return [[runs[seed] for seed in sorted(runs)] for runs in groups.values()], unfinished
-
-
 def report(opts):
     """What the command line asks for.  -> exit status 0"""
-    experiments, unfinished = collected(opts.runs)
+    experiments, unfinished = directories.collected(opts.runs)
     place = {name: i for key in ("env", "noise") for i, name in enumerate(bremen.CHOICES[key])}
     experiments.sort(key=lambda runs: [place.get(runs[0].config[key], 9) for key in ("env", "noise")])
     offline = [runs for runs in experiments if runs[0].config["mode"] == "offline"]

@@ -5,8 +5,9 @@ that itself takes several numbers is put into quotes (`--model_hidden "256 256" 
 both values of a switch.  Runs lie in DIR/log, the datasets that they share in DIR/data.
 
 Whatever is finished is left alone and whatever was interrupted is resumed, so the same line again goes on with a
-sweep; a line with other numbers wants another DIR.  A run that fails is reported at the end, with the file that says
-why; the others go on.  Every run has one thread, so results do not depend on how many run at once.  Needs the extra:
+sweep; a line with other numbers wants another DIR.  A run of mode online cannot be resumed: take the directory of an
+interrupted one away, and the same line begins it again.  A run that fails is reported, with the file that says why; the
+others go on.  Every run has one thread, so results do not depend on how many run at once.  Needs the extra:
 pip install -e '.[sweep]'
 
 --scheduler gives the runs to the workers of a Dask cluster.  They need no files of this machine: what a run reads goes
@@ -42,12 +43,12 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # missing with python -P
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from report import unfinished
-
 import envs
 import nets
 import run
 
+directories = run.page("run_directory")
+unfinished = directories.unfinished
 PATHS = "--data", "--policy", "--param_path", "--models"  # flags whose value is a file or a folder
 
 
@@ -127,8 +128,22 @@ def plan(root, words):
     return runs
 
 
-def inputs(line):
-    """Where the files are that a run of these words reads, apart from its own.  -> set of Paths that are there"""
+def to_do(folder):
+    """Whether a run is not finished, or was killed between its last row and the last of its files."""
+    if unfinished(folder):
+        return True
+    online = directories.read_config(folder)["mode"] == "online"
+    path = folder / ("policy.npz" if online else "checkpoint.npz")
+    with contextlib.suppress(Exception):  # of a file that is missing or damaged: nobody can go on with it
+        meta = envs.read_meta(path, envs.read_npz(path))
+        if online:
+            return "return_mean" not in meta
+        return len(meta["history"]["rows"]) < len(directories.read_rows(folder / "progress.csv"))
+    return False
+
+
+def inputs(line, folder):
+    """Files that a run of these words reads, begun in `folder` or not, apart from its own.  -> set of Paths"""
     opts = run.read_flags(line)
     cfg = run.read_config(opts, opts.get("param_path"))
     cfg = replace(cfg, seed=opts.get("random_seeds", [cfg.seed])[0])
@@ -138,6 +153,8 @@ def inputs(line):
         paths += Path(cfg.data_dir, agent, cfg.noise).glob("data.*")
         paths += Path(cfg.data_dir, cfg.env).glob(f"brac_{cfg.noise}_*.npz")
         paths.append(run.default_dataset(cfg))
+    with contextlib.suppress(run.UsageError, LookupError, TypeError):  # data that have moved since it was begun
+        paths.append(Path(os.path.abspath(run.read_json(folder / "run.json")["data"]["file"])))
     for about in Path(opts["models"]).rglob("run.json") if "models" in opts else ():
         config, *others = (about.with_name(name) for name in ("config.json", "checkpoint.npz", "run.json"))
         with contextlib.suppress(run.UsageError):
@@ -163,7 +180,7 @@ EXAMINE = """
 import hashlib, json, sys
 sys.path = [sys.argv.pop(1), *filter(None, sys.path)]
 import run
-pages = [f"examples/{name}" for name in ("collect", "import_dataset", "original", "resume")]
+pages = [f"examples/{name}" for name in ("collect", "fitted_models", "import_dataset", "original", "resume")]
 names = [f"{name}.py" for name in ("bremen", "envs", "nets", "trpo", "run", *pages)]
 paths = [*(run.HERE / name for name in names), *sorted(run.HERE.glob("examples/behavior/*.npz"))]
 digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.exists())).hexdigest()
@@ -212,7 +229,8 @@ def examined(news):
     program = os.path.dirname(found.origin) if found and found.origin else None
     lost = "it does not find this program (install it there, or name its folder in PYTHONPATH)"
     told = answer(program) if program else lost
-    news.put((get_worker().address, "examined", (told, program, get_worker().local_directory)))
+    home = os.path.realpath(get_worker().local_directory)  # run.py writes whole paths: they must begin like this
+    news.put((get_worker().address, "examined", (told, program, home)))
 
 
 def stamp(path):
@@ -247,7 +265,7 @@ def work(line, folder, root, here, program, files, cwd, news):
 
     worker, seen = get_worker(), {}
     key, folder = worker.get_current_task(), Path(here + folder)
-    if here and not here.startswith(worker.local_directory + "/"):
+    if here and not here.startswith(os.path.realpath(worker.local_directory) + "/"):
         return  # a new worker at the address of a lost one
     log, data = folder.with_name(f"{folder.name}.txt"), Path(f"{here}{root}/data")
     places = [folder / "checkpoint.npz", folder / "progress.csv", folder, log, data] if here else []
@@ -287,6 +305,20 @@ def relocated(path, content, change):
     return content
 
 
+def locked(folder):
+    """Keep other processes out of a run directory until this file is closed.  -> file; or BlockingIOError"""
+    path = folder / "config.json"
+    if not envs.fcntl:  # Windows: no locks, and an open file could not be renamed
+        return io.BytesIO()
+    file = open(path, "r+b" if os.access(path, os.W_OK) else "rb")
+    try:
+        envs.lock(file)
+    except BlockingIOError:
+        file.close()
+        raise
+    return file
+
+
 class Trip(NamedTuple):
     """A run that is with a worker."""
 
@@ -313,7 +345,7 @@ class Fleet:
         self.client, self.root, self.away = client, str(root), away
         self.waiting, self.running, self.tried = deque(jobs), {}, {}
         self.checks, self.ready, self.refused = {}, {}, {}  # workers by address
-        self.sent, self.numbers, self.news = {}, itertools.count(), Queue(client=client)
+        self.sent, self.numbers, self.news, self.locks = {}, itertools.count(), Queue(client=client), {}
         self.ours = answer(str(run.HERE)) if away else {}
         self.note, self.hope = "note: the cluster has no worker, this sweep waits for one", 0.0
         self.last_words = "no worker is left that may have a run"
@@ -324,10 +356,12 @@ class Fleet:
             while self.waiting or self.running:
                 present = self.client.nthreads()
                 over = [k for k, trip in self.running.items() if trip.address not in present or trip.future.done()]
-                yield from self.hear()  # after these lines: all that such workers have said is in the queue by now
-                yield from self.recover(k for k in over if k in self.running)
+                ended = self.hear()  # after these lines: all that such workers have said is in the queue by now
+                ended += self.recover(k for k in over if k in self.running)
                 self.greet(present)
-                self.lend(present)
+                for folder, why in ended + self.lend(present):
+                    self.locks.pop(folder, io.BytesIO()).close()
+                    yield folder, why
                 time.sleep(0.2)
         except (Exception, asyncio.CancelledError) as e:
             if self.client.status == "running":
@@ -335,9 +369,12 @@ class Fleet:
             raise run.UsageError("the scheduler has gone, the same line goes on with another one") from e
         finally:
             self.news.close()
+            for file in self.locks.values():
+                file.close()
 
     def hear(self):
-        """Take what workers have told.  Generator as of `results`"""
+        """Take what workers have told.  -> list as of `results`"""
+        ended = []
         try:
             messages = self.news.get(batch=True)
         except KeyError as e:
@@ -350,10 +387,12 @@ class Fleet:
                 self.tried.pop(trip.job[1], None)
                 if status is not None:
                     del self.running[key]
-                    yield trip.job[1], f"ended by signal {-status}" if status < 0 else ""
+                    ended.append((trip.job[1], f"ended by signal {-status}" if status < 0 else ""))
+        return ended
 
     def recover(self, keys):
-        """Give the runs of lost workers to others.  Generator as of `results`"""
+        """Let others go on with the runs of lost workers.  -> list as of `results`, of those that have lost too many"""
+        ended = []
         for trip in [self.running.pop(key) for key in keys]:
             error = trip.future.exception() if trip.future.status == "error" else None
             trip.future.cancel()
@@ -363,7 +402,8 @@ class Fleet:
             if self.away and len(tried) < self.TRIES:
                 self.waiting.appendleft(trip.job)
             else:
-                yield trip.job[1], repr(error) if error else f"{len(tried)} workers were lost with it"
+                ended.append((trip.job[1], repr(error) if error else f"{len(tried)} workers were lost with it"))
+        return ended
 
     def greet(self, present):
         """Have new workers examined.  run.UsageError where none is left that may have a run"""
@@ -411,7 +451,11 @@ class Fleet:
             self.last_words = line
 
     def lend(self, present):
-        """Give runs to workers, the freest first.  Where a run has failed with one worker, others are asked first."""
+        """Give runs to workers, the freest first.  Where a run has failed with one worker, others are asked first.
+
+        -> list as of `results`, of those in whose directory another process works
+        """
+        ended = []
         free = {address: present.get(address, 0) for address in self.ready}
         for trip in self.running.values():
             free[trip.address] = free.get(trip.address, 0) - 1
@@ -421,11 +465,18 @@ class Fleet:
             if fit:
                 address = max(fit, key=free.get)
                 free[address] -= 1
-                self.send(job, address)
+                try:
+                    self.send(job, address)
+                except BlockingIOError:
+                    self.waiting.remove(job)
+                    ended.append((job[1], "another process is working on it"))
+        return ended
 
     def send(self, job, address):
         """Give a run to a worker; if it is lost just now, the run waits on."""
         (line, folder), (program, home, commit) = job, self.ready[address]
+        if self.away and (folder / "config.json").exists() and folder not in self.locks:
+            self.locks[folder] = locked(folder)
         here = f"{home}/run{next(self.numbers)}" if self.away else ""
         coded = json.dumps(here)[1:-1]
         theirs, ours = (f'"commit": {json.dumps(name)}' for name in (commit, self.ours.get("commit")))
@@ -450,7 +501,7 @@ class Fleet:
     def contents(self, line, folder, change):
         """What a run needs: its own files, and others that it reads.  -> {Path: bytes, or a Future that has them}"""
         log, contents = folder.with_name(f"{folder.name}.txt"), {}
-        for path in inputs(line):
+        for path in inputs(line, folder):
             held = self.sent.pop((path, stamp(path)), None)  # lost, where the only worker that had it is lost
             contents[path] = held if held and held.status == "finished" else path.read_bytes()
         for path in (*folder.rglob("*"), log):
@@ -462,7 +513,7 @@ class Fleet:
     def take(self, trip, content):
         """Write what has come back, in the order of run.py: a directory begins whole, a checkpoint is the last file."""
         folder = trip.job[1]
-        new = None if folder.exists() else folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        new = None if folder.exists() else envs.temporary_name(folder.with_name(f".{folder.name}"))
         for name, data in reversed(content):
             path = Path(trip.change(os.fsdecode(name)))
             place = new / path.relative_to(folder) if new and folder in path.parents else path
@@ -470,6 +521,7 @@ class Fleet:
             data = relocated(path, data, trip.change)
             envs.write_whole(place, lambda f, data=data: f.write(data))
         if new and new.exists():
+            self.locks[folder] = locked(new)
             new.rename(folder)
 
 
@@ -494,14 +546,14 @@ def connected(scheduler, workers):
 def sweep(root, words, workers=None, scheduler=None):
     """All runs of a sweep.  -> directories of those that failed"""
     runs, failed = plan(root, words), []
-    left = [job for job in runs if unfinished(job[1])]
+    left = [job for job in runs if to_do(job[1])]
     print(f"{len(runs)} runs, {len(runs) - len(left)} of them finished before", flush=True)
     if not left:
         return []
     with connected(scheduler, min(workers or nets.cores(), len(left))) as client:
         with tqdm(total=len(left), unit="run", desc="sweep", disable=None) as bar:
             for folder, why in Fleet(client, root.resolve(), left, scheduler is not None).results():
-                if why or unfinished(folder):
+                if why or to_do(folder):
                     failed.append(folder)
                     log = folder.with_name(f"{folder.name}.txt")
                     said = [f"failed: {folder}", *filter(None, [why]), *([f"see {log}"] if log.exists() else [])]
@@ -524,7 +576,7 @@ def main(argv=None):
             raise run.UsageError(f"--workers {opts.workers}: at least 1, and only without --scheduler")
         if opts.dry_run:
             for line, folder in plan(opts.dir, words):
-                print(f"{'to do' if unfinished(folder) else 'done '} python run.py {shlex.join(line)}")
+                print(f"{'to do' if to_do(folder) else 'done '} python run.py {shlex.join(line)}")
             return 0
         return 1 if sweep(opts.dir, words, opts.workers, opts.scheduler) else 0
 

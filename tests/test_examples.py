@@ -469,7 +469,7 @@ def test_a_sweep_does_not_take_a_run_with_other_numbers_for_its_own(finished, tm
         changed(finished / name, tmp_path / "log" / "pendulum" / name, threads=1)
     same = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --random_seeds 3 4".split()
     for line, folder in sweep.plan(tmp_path, [*same, "--keep_policies", "yes"]):
-        assert not tables.unfinished(folder) and line[-2:] == ["--data_dir", str(tmp_path / "data")]
+        assert not sweep.unfinished(folder) and line[-2:] == ["--data_dir", str(tmp_path / "data")]
     assert sweep.main([str(tmp_path), *same, "--gamma", "0.9"]) == 2
     assert "gamma 0.99, not 0.9" in capsys.readouterr().err
 

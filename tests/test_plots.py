@@ -29,7 +29,7 @@ def plot(tmp_path, monkeypatch, capsys):
     """A function: `--mode plot` of these folders.  -> its axes, what was said; or exit status, the line on stderr"""
     monkeypatch.chdir(tmp_path)
     figures = []
-    monkeypatch.setattr(run, "save_figure", lambda fig, path: figures.append(fig))
+    monkeypatch.setattr(run.page("picture"), "save_figure", lambda fig, path: figures.append(fig))
 
     def plotted(*folders):
         status, said = run.main(["--mode", "plot", "--runs", *map(str, folders)]), capsys.readouterr()

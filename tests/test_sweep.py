@@ -22,6 +22,7 @@ import numpy as np
 import psutil
 import pytest
 import sweep
+from conftest import draw_nothing
 
 import run
 
@@ -118,10 +119,11 @@ SMALL = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iteratio
 
 @pytest.fixture(scope="module")
 def other_program(tmp_path_factory):
-    """A copy of the five modules with a comment more.  -> its folder"""
+    """A copy of the program with a comment more.  -> its folder"""
     folder = tmp_path_factory.mktemp("other")
     for name in MODULES:
         shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("results", "exercises"))
     with open(folder / "bremen.py", "a") as f:
         f.write("# another one\n")
     return folder
@@ -305,6 +307,64 @@ def test_a_worker_that_differs_is_refused_and_the_others_do_its_runs(fleet, caps
         list(ships.results())
 
 
+def test_a_run_on_which_another_process_works_is_left_to_it(fleet, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    ships, cluster = fleet([tmp_path, "/root/free"], ["w0"])
+    sweep.time.sleep = lambda seconds: [cluster.said.append((key, 0, [])) for key in cluster.tasks]
+    with sweep.locked(tmp_path):
+        assert dict(ships.results()) == {tmp_path: "another process is working on it", Path("/root/free"): ""}
+    ships, cluster = fleet([tmp_path], ["w0"])
+    for _ in ships.results():
+        sweep.locked(tmp_path).close()  # it is free again
+
+
+def test_what_comes_back_is_written_whole(tmp_path, monkeypatch):
+    """A new directory appears with all that is in it, and is held; what follows replaces files, the checkpoint last."""
+    folder, here, order = tmp_path / "log/bremen0", "/home/run0", []
+    ships = Namespace(locks={})
+    trip = sweep.Trip(([], folder), "w0", lambda text: text.replace(here, ""), None)
+    names = ["checkpoint.npz", "progress.csv", "config.json", "sub/x.npz"]
+    content = [(os.fsencode(f"{here}{folder}/{name}"), f'{{"data": "{here}/d.npz"}}'.encode()) for name in names]
+    content.append((os.fsencode(f"{here}{folder}.txt"), f"see {here}/d.npz".encode()))
+    sweep.Fleet.take(ships, trip, content)
+    assert json.loads((folder / "config.json").read_text()) == {"data": "/d.npz"}
+    assert folder.with_name("bremen0.txt").read_text() == "see /d.npz"
+    with pytest.raises(BlockingIOError):
+        sweep.locked(folder)
+    write = sweep.envs.write_whole
+    monkeypatch.setattr(sweep.envs, "write_whole", lambda path, f: (order.append(path.name), write(path, f)))
+    sweep.Fleet.take(ships, trip, content[:2])
+    assert order == ["progress.csv", "checkpoint.npz"]
+    assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["bremen0", "bremen0.txt"]
+    ships.locks[folder].close()
+
+
+SMOKE = "--env pendulum --preset smoke --n_train 600 --clone_steps 50 --iterations 1 --noise random".split()
+
+
+def test_what_is_still_to_do(tmp_path, monkeypatch):
+    """A run that was killed between its last row and its last checkpoint; one of mode online before its last policy."""
+    monkeypatch.chdir(tmp_path)
+    draw_nothing(monkeypatch)
+    assert run.main([*SMOKE, "--log_dir", "log"]) == 0
+    offline, online = tmp_path / "log/pendulum/offline/bremen/bremen0", tmp_path / "online"
+    assert not sweep.to_do(offline) and sweep.to_do(tmp_path / "absent")
+    last = (offline / "checkpoint.npz").read_bytes()
+    shutil.copy(offline / "checkpoint_before.npz", offline / "checkpoint.npz")
+    assert sweep.to_do(offline)
+    for damaged in b"", last[: len(last) // 2]:
+        (offline / "checkpoint.npz").write_bytes(damaged)
+        assert not sweep.to_do(offline), "only its last policy can be had"
+    (offline / "checkpoint.npz").unlink()
+    assert not sweep.to_do(offline)
+    online.mkdir()
+    (online / "config.json").write_text('{"mode": "online", "seed": 0, "data": "", "online_steps": 100}')
+    for steps, meta, left in (100, {}, True), (100, {"return_mean": 1.0}, False), (50, {"return_mean": 1.0}, True):
+        (online / "progress.csv").write_text(f"real_steps,sampled_return\n{steps},-1\n")
+        sweep.envs.write_npz(online / "policy.npz", meta=json.dumps(meta))
+        assert sweep.to_do(online) == left
+
+
 def test_paths_of_a_run_move_there_and_back(tmp_path):
     """To the same bytes: config.json, run.json, a log and a checkpoint; other files and numbers stay as they are."""
     meta = {"config": {"data": "/c/d.npz", "data_dir": "/c/data"}, "history": {"x": 0.1, "file": "/c/d.npz"}}
@@ -345,12 +405,12 @@ def test_what_a_line_names_is_absolute_and_travels(tmp_path, monkeypatch):
     assert folder == tmp_path / "s/log/pendulum/offline/bremen/bremen0"
     assert all(Path(word).is_absolute() for word in line if "/" in word or "data" in word.replace("--data", ""))
     lent = {tmp_path / name for name in own}
-    assert sweep.inputs(line) == {tmp_path / "my data.npz"} | lent
-    ((line, _),) = sweep.plan(Path("s"), small)
-    assert sweep.inputs(line) == {tmp_path / "s/data/pendulum/pure_9_seed0.npz"} | lent
+    assert sweep.inputs(line, folder) == {tmp_path / "my data.npz"} | lent
+    ((line, folder),) = sweep.plan(Path("s"), small)
+    assert sweep.inputs(line, folder) == {tmp_path / "s/data/pendulum/pure_9_seed0.npz"} | lent
     (tmp_path / "c.json").write_text('{"env": "pendulum", "data": "my data.npz"}')
-    ((line, _),) = sweep.plan(Path("s"), ["--param_path", "c.json"])
-    assert sweep.inputs(line) == {tmp_path / "my data.npz", tmp_path / "c.json"}
+    ((line, folder),) = sweep.plan(Path("s"), ["--param_path", "c.json"])
+    assert sweep.inputs(line, folder) == {tmp_path / "my data.npz", tmp_path / "c.json"}
 
 
 def test_the_same_data_by_another_name_are_the_same(tmp_path, monkeypatch):
