@@ -33,6 +33,7 @@ import bremen
 import envs
 import run
 
+foreign_data = envs.page("foreign_data")
 PART = 20_000  # rows that are held in memory at a time
 MUCH = 2_000_000_000  # bytes that an array may claim to have, however well it is packed
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"  # HDF5 loads no shared library because a file asks for it
@@ -266,7 +267,7 @@ def goes_on(next_obs, follow):
     """Where what came next is the observation of the row that follows; behind the last one nothing does.  -> (N,)"""
     if next_obs.shape[1] != follow.shape[1]:
         raise ValueError(f"{follow.shape[1]} observed numbers, but {next_obs.shape[1]} in the next observation")
-    same = envs.goes_on(next_obs[: len(follow)], follow)
+    same = foreign_data.goes_on(next_obs[: len(follow)], follow)
     return np.append(same, np.zeros(len(next_obs) - len(follow), bool))
 
 
@@ -532,7 +533,7 @@ def adapt(table, task):
         act = task.clip(act)
         farthest = max(farthest, np.max(np.abs(task.reward(obs, act, next_obs) - rew), initial=0))
         batch = envs.Batch(obs, act, rew, next_obs, part.terminated, part.truncated)
-        ends += envs.other_ends(batch, task)
+        ends += foreign_data.other_ends(batch, task)
         yield batch
     if counts["rows"] == 0:
         raise ValueError("no transitions in it")
@@ -543,7 +544,7 @@ def adapt(table, task):
         table.notes.append(f"actions beyond the limit in {share('outside')}: clipped, as the robot does")
     if counts["at_ten"]:
         table.notes.append(f"a velocity of exactly 10 or -10 in {share('at_ten')}: clipped there by its environment")
-    table.notes.extend(envs.notes_on_ends(ends, counts["rows"]))
+    table.notes.extend(foreign_data.notes_on_ends(ends, counts["rows"]))
     if farthest > 1e-3:
         table.notes.append(f"rewards up to {farthest:.2g} from this project's, which alone is used in imagination")
 
