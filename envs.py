@@ -622,10 +622,6 @@ def load_dataset(path, task=None):
     meta, tasks = read_meta(path, arrays), {task.name: task} if task else TASKS
     if meta.get("env") not in list(tasks):  # a list, because what a file says may not be hashable
         raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {', '.join(tasks)}")
-    if not _is_pair(meta.get("policy_return", [0, 0])):
-        raise DataError(f"{path}: the policy_return in its meta is not a mean and a standard deviation")
-    if not isinstance(meta.get("notes", []), list):
-        raise DataError(f"{path}: the notes in its meta are no list")
     n, task = arrays["rew"].size, tasks[meta["env"]]
     S, A = task.obs_dim, task.act_dim
     shapes = Batch((n, S), (n, A), (n,), (n, S), (n,), (n,))
@@ -645,8 +641,3 @@ def _column(name, x, shape):
     if not np.isfinite(x).all():
         raise DataError(f"{name} holds NaN or infinity (as float32)")
     return x
-
-
-def _is_pair(x):
-    """True for a list of two numbers that float32 can hold (NaN and infinity are not)."""
-    return isinstance(x, list) and len(x) == 2 and all(type(y) in (int, float) and abs(y) < 1e38 for y in x)

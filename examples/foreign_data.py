@@ -15,9 +15,18 @@ def load_rows(path, task=None):
     envs.DataError for a file that cannot be used.
     """
     data, meta = envs.load_dataset(path, task)
+    if not is_pair(meta.get("policy_return", [0, 0])):
+        raise envs.DataError(f"{path}: the policy_return in its meta is not a mean and a standard deviation")
+    if not isinstance(meta.get("notes", []), list):
+        raise envs.DataError(f"{path}: the notes in its meta are no list")
     data, notes = with_ends(data, envs.TASKS[meta["env"]])
     known = meta.get("notes", [])  # examples/import_dataset.py has written some of them into the file
     return data, meta | {"notes": known + [note for note in notes if note not in known]}
+
+
+def is_pair(x):
+    """True for a list of two numbers that float32 can hold (NaN and infinity are not)."""
+    return isinstance(x, list) and len(x) == 2 and all(type(y) in (int, float) and abs(y) < 1e38 for y in x)
 
 
 def some_rows(data, meta, cfg):
