@@ -1,10 +1,11 @@
-"""The real world: six tasks, their simulators, Gymnasium environments, data collection and evaluation.
+"""The real world: six tasks, their simulators, data collection and evaluation.
 
-What the paper needs ends at the ruled line; dataset files follow it.  A task is data: sizes, reward, healthy box, reset
-noise.  Its reward and its box serve the simulator here and the imagined world in bremen.py.  What "the original" does
-differently: examples/original.md.
+The paper's part ends at the ruled line; files follow.  A task is data: sizes, reward, healthy box, reset noise.  Its
+reward and its box are used by the simulator here and by the imagined world in bremen.py.  What "the original" does
+differently: examples/original.md.  Gymnasium's environments: examples/gym_envs.py.
 
-Letters in shapes: B batch, N samples, E episodes, S/A observation/action dimension; `...` is any leading shape.
+Letters in shapes: B batch, N samples, E episodes, S/A observation/action dimension, K strategies; `...` any leading
+shape.
 """
 
 import glob
@@ -149,9 +150,6 @@ class Task:
     def sim(self, threads=1):
         """The physics of this task for many robots at once, on `threads` threads.  -> MujocoSim or the like"""
         return self.physics(self) if self.xml is None else MujocoSim(self, threads)
-
-    def __deepcopy__(self, memo):
-        return self  # nothing in it changes
 
 
 # --- physics: many robots at once -----------------------------------------------------------------------------------
@@ -298,7 +296,7 @@ def collect(task, acts, n, rng, **options):
 def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None):
     """n transitions of whole episodes (the last one is cut); acts: as `behavior` returns them.  Generator of Batches
 
-    Each prefix has about the same mixture of strategies.  A Batch has what `num_envs` robots do within a time limit, so
+    Every prefix of the rows has about the same mixture of strategies.  A Batch has the episodes of one time limit, so
     memory does not grow with n.  `report` is called with the number of rows so far.
     """
     shares = np.array([share for share, _ in acts])
@@ -317,10 +315,9 @@ def lacking(rows, shares):
 
 
 def episodes(task, acts, rng, num_envs, threads, report):
-    """Robots act without end, each in one strategy until its episode ends; the next one takes the strategy that lacks
-    rows.  `report` is called with the number of rows so far.
+    """Robots act without end, each episode in one strategy: in the one that lacks rows when the episode begins.
 
-    Generator, whenever an episode ends: number of the step, strategy, the episode's number within it, Batch
+    Generator; when an episode ends: number of the step, strategy, number of the episode within the strategy, Batch
     """
     sim, shares, robots = task.sim(threads), np.array([share for share, _ in acts]), np.arange(num_envs)
     rngs = [np.random.default_rng(seed) for seed in rng.integers(2**31, size=num_envs)]  # one per robot, for its resets
@@ -364,16 +361,16 @@ def _act(task, acts, strategy, obs, rng):
 def _room(task, num_envs):
     """Room for what each robot does in an episode.  -> Batch of arrays (num_envs, max_steps, ...)"""
     room = lambda *shape, dtype=np.float32: np.empty((num_envs, task.max_steps, *shape), dtype)
-    obs, next_obs = room(task.obs_dim), room(task.obs_dim)
-    return Batch(obs, room(task.act_dim), room(), next_obs, room(dtype=bool), room(dtype=bool))
+    S, A = task.obs_dim, task.act_dim
+    return Batch(room(S), room(A), room(), room(S), room(dtype=bool), room(dtype=bool))
 
 
 def in_shares(ended, shares):
-    """Episodes in an order in which each strategy has its share of the rows, from the beginning on.
+    """Put episodes into an order in which each strategy has its share of the rows, at any point of the order.
 
-    The next one is of the strategy that lacks rows, the first of its episodes to *start*: it is waited for, even if
-    others have ended before (to take them as they end would favour short episodes).  ended: as `episodes` yields them.
-    Generator of number of the step, Batch
+    The next episode is always of the strategy that lacks rows, and within a strategy they come in the order in which
+    they *started*: one that is due but not over yet is waited for.  (The order of their ends would favour short ones.)
+    ended: as `episodes` yields them.  Generator of: number of the step, Batch
     """
     rows, turn, waiting = np.zeros(len(shares)), [0] * len(shares), {}
     for step, strategy, number, batch in ended:
@@ -388,7 +385,7 @@ def in_shares(ended, shares):
 
 
 def first_rows(episodes, n):
-    """Episodes, (step, Batch) each, until they have n rows: the last one is cut there, and truncated.  Generator"""
+    """Generator of episodes, (step, Batch) each, until they have n rows; the last one is cut, and marked truncated."""
     for step, batch in episodes:
         batch = Batch(*(column[:n] for column in batch))
         n -= len(batch.rew)
@@ -500,15 +497,14 @@ def lock(file):
 
     BlockingIOError where another process has locked it.
     """
-    if fcntl is None:
-        return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:  # a file system without locks
         return False
-    return True
+    return fcntl is not None
 
 
 def sync(folder):
