@@ -1,18 +1,21 @@
-"""The real world: six tasks, their Gymnasium environments, data collection, evaluation and dataset files.
+"""The real world: six tasks, their simulators, data collection and evaluation.
 
-A task is data: sizes, reward, healthy box, reset noise.  The same reward function and the same box serve the
-simulator here and the imagined world in bremen.py.  What "the original" does differently: examples/original.md.
+The paper's part ends at the ruled line; files follow.  A task is data: sizes, reward, healthy box, reset noise.  Its
+reward and its box are used by the simulator here and by the imagined world in bremen.py.  What "the original" does
+differently: examples/original.md.  Gymnasium's environments: examples/gym_envs.py.
 
-Letters in shapes: B batch, N samples, T time, E episodes, S/A observation/action dimension; `...` any leading shape.
+Letters in shapes: B batch, N samples, E episodes, S/A observation/action dimension, K strategies; `...` any leading
+shape.
 """
 
 import glob
 import hashlib
-import importlib
+import importlib.util
+import itertools
 import json
-import operator
 import os
 import shutil
+import sys
 import tempfile
 import time
 import warnings
@@ -25,8 +28,6 @@ from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.utils.seeding import np_random
-from gymnasium.vector import AutoresetMode, VectorEnv
 
 try:
     import fcntl
@@ -37,7 +38,7 @@ except ImportError:  # Windows
 class Batch(NamedTuple):
     """Transitions.  obs, next_obs (N, S), act (N, A) as applied (clipped), rew (N,), terminated, truncated (N,) bool.
 
-    next_obs is stored, never derived from obs[i + 1]: behind the last row of an episode stands another episode.
+    next_obs is stored, not taken from obs[i + 1]: the row after an episode's last one belongs to another episode.
     """
 
     obs: np.ndarray
@@ -54,18 +55,18 @@ class Batch(NamedTuple):
 
 
 def join(batches):
-    """Several Batches, one behind the other.  -> Batch"""
+    """Several Batches, one after the other.  -> Batch"""
     return Batch(*map(np.concatenate, zip(*batches)))
 
 
 def episode_returns(batch):
     """Undiscounted return and length of every complete episode in a batch.  -> (E,) reward, (E,) steps"""
-    ends = np.flatnonzero(batch.terminated | batch.truncated) + 1
-    sums = np.concatenate([[0.0], np.cumsum(batch.rew, dtype=np.float64)[ends - 1]])
-    return np.diff(sums), np.diff(np.concatenate([[0], ends]))
+    ends = np.flatnonzero(batch.terminated | batch.truncated) + 1  # the row after each episode
+    sums = np.cumsum(batch.rew, dtype=np.float64)[ends - 1]
+    return np.diff(sums, prepend=0.0), np.diff(ends, prepend=0)
 
 
-# --- the six tasks: rewards, healthy boxes, table -------------------------------------------------------------------
+# --- tasks: rewards, healthy boxes ----------------------------------------------------------------------------------
 # Rewards and boxes are those of the original code (arXiv:2006.03647); the pendulum's are Gymnasium's.
 
 
@@ -84,10 +85,14 @@ def ant_reward(obs, act, next_obs):
     return obs[..., 13] - 0.1 * np.sum(act * act, axis=-1) + 1 - 3 * (obs[..., 0] - 0.57) ** 2
 
 
-def upright_reward(obs, act, next_obs):
-    """hopper, walker2d: forward velocity after the step [m/s] + 1 - 0.001 |a|^2.  -> (...)"""
-    forward = next_obs[..., next_obs.shape[-1] // 2]  # entry 5 or 8, the first velocity behind the positions
-    return forward + 1 - 1e-3 * np.sum(act * act, axis=-1)
+def hopper_reward(obs, act, next_obs):
+    """hopper: forward velocity after the step [m/s] + 1 - 0.001 |a|^2.  -> (...)"""
+    return next_obs[..., 5] + 1 - 1e-3 * np.sum(act * act, axis=-1)
+
+
+def walker2d_reward(obs, act, next_obs):
+    """walker2d: as the hopper's; its forward velocity is another entry.  -> (...)"""
+    return next_obs[..., 8] + 1 - 1e-3 * np.sum(act * act, axis=-1)
 
 
 def pendulum_reward(obs, act, next_obs):
@@ -98,7 +103,7 @@ def pendulum_reward(obs, act, next_obs):
 
 @dataclass(frozen=True)
 class Task:
-    """One environment as data.  low, high (S,): the open healthy box; reset noise is [m, rad] and [m/s, rad/s]."""
+    """One environment as data.  low, high (S,): the open healthy box."""
 
     name: str
     env_id: str
@@ -107,22 +112,23 @@ class Task:
     reward: Callable  # (obs (..., S), act (..., A) as applied, next_obs (..., S)) -> rew (...)
     low: np.ndarray
     high: np.ndarray
-    act_limit: float = 1.0  # actions lie in [-act_limit, act_limit]
+    act_limit: float = 1.0  # actions are in [-act_limit, act_limit]
     max_steps: int = 1000  # time limit of an episode [steps]
-    xml: str | None = None  # one of Gymnasium's MuJoCo files, or an own one (with its whole path)
+    xml: str | None = None  # one of Gymnasium's MuJoCo files, or another one (with its whole path)
     physics: Callable | None = None  # without xml: physics(task) makes something with the methods of PendulumSim
     frame_skip: int = 1  # simulator steps per action
     dt: float = 0.05  # time between two observations [s]
-    hidden: int = 1  # leading coordinates (position in the plane) that the observation leaves out
-    uniform_reset: float | None = None  # half-width on positions and velocities; None: 0.1 uniform, 0.1 normal
+    hidden: int = 1  # how many first coordinates (position in the plane) the observation leaves out
+    uniform_reset: float | None = None  # reset noise of `MujocoSim.initial` [m, rad and m/s, rad/s]
     shown: tuple = ((0, "height [m]"), (1, "angle [rad]"), (8, "forward speed [m/s]"))  # coordinates worth a picture
+    obs_limit: float | tuple = np.inf  # entries of observations are in [-obs_limit, obs_limit]
 
     def healthy(self, obs):
         """True where every entry of obs (..., S) lies strictly inside the box; NaN and infinity never do.  -> (...)"""
         return np.all((self.low < obs) & (obs < self.high), axis=-1)
 
     def clip(self, act):
-        """The action as applied, float32; data hold this one (the original's: as sampled).  (..., A) -> (..., A)"""
+        """The action as applied, float32, as datasets hold it (the original's: as sampled).  (..., A) -> (..., A)"""
         return np.clip(np.asarray(act), -self.act_limit, self.act_limit).astype(np.float32, copy=False)
 
     def applied(self, act, *lead):
@@ -132,7 +138,8 @@ class Task:
         """
         if np.shape(act) != (*lead, self.act_dim):
             raise ValueError(f"{self.name}: actions must have shape {(*lead, self.act_dim)}, not {np.shape(act)}")
-        if np.isnan(act := self.clip(act)).any():
+        act = self.clip(act)
+        if np.isnan(act).any():
             raise FloatingPointError(f"{self.name}: an action is not a number (NaN)")
         return act
 
@@ -141,44 +148,8 @@ class Task:
         return rng.uniform(-self.act_limit, self.act_limit, (len(obs), self.act_dim))
 
     def sim(self, threads=1):
-        """The physics of this task for many robots at once, on so many threads.  -> MujocoSim or the like"""
+        """The physics of this task for many robots at once, on `threads` threads.  -> MujocoSim or the like"""
         return self.physics(self) if self.xml is None else MujocoSim(self, threads)
-
-    def __deepcopy__(self, memo):
-        return self  # nothing in it changes
-
-
-def _box(obs_dim, bounds=()):
-    """Healthy box from (first, last + 1, low, high) rows; all else is unbounded.  -> low, high (S,) float32"""
-    low, high = np.full(obs_dim, -np.inf, np.float32), np.full(obs_dim, np.inf, np.float32)
-    for first, last, lo, hi in bounds:
-        low[first:last], high[first:last] = lo, hi
-    return low, high
-
-
-def _pendulum(task):
-    return PendulumSim(task)  # which stands below; a lambda could not be pickled
-
-
-_HOPPER = _box(11, [(0, 1, 0.7, np.inf), (1, 2, -0.2, 0.2), (2, 11, -100, 100)])
-_WALKER = _box(17, [(0, 1, 0.8, 2.0), (1, 2, -1.0, 1.0)])
-_CHEETAH = dict(xml="half_cheetah.xml", frame_skip=5, dt=0.05)
-_LEGGED = dict(frame_skip=4, dt=0.008, uniform_reset=0.005)
-_ANT = ((0, "height [m]"), (13, "forward speed [m/s]"), (14, "sideways speed [m/s]"))
-_HOPS = ((0, "height [m]"), (1, "angle [rad]"), (5, "forward speed [m/s]"))
-_SWINGS = ((0, "cos(angle)"), (1, "sin(angle)"), (2, "speed [rad/s]"))
-TASKS = {
-    task.name: task
-    for task in (
-        Task("ant", "bremen/Ant-v0", 27, 8, ant_reward, *_box(27), xml="ant.xml", frame_skip=5, hidden=2, shown=_ANT),
-        Task("half_cheetah", "bremen/HalfCheetah-v0", 17, 6, run_reward, *_box(17), **_CHEETAH),
-        Task("cheetah_run", "bremen/CheetahRun-v0", 17, 6, clipped_run_reward, *_box(17), **_CHEETAH),
-        Task("hopper", "bremen/Hopper-v0", 11, 3, upright_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),
-        Task("walker2d", "bremen/Walker2d-v0", 17, 6, upright_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
-        Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), act_limit=2.0, max_steps=200,
-             physics=_pendulum, shown=_SWINGS),
-    )
-}  # fmt: skip
 
 
 # --- physics: many robots at once -----------------------------------------------------------------------------------
@@ -199,18 +170,24 @@ class MujocoSim:
         self.datas, self.pool = [mujoco.MjData(self.model) for _ in range(max(1, threads))], None
 
     def initial(self, rng):
-        """A random initial state, drawn from `rng` (a numpy Generator).  -> (n,)"""
+        """A random initial state: the model's own with noise from `rng` (a numpy Generator).  -> (n,)
+
+        Positions and velocities are uniform in +-uniform_reset; without it positions in +-0.1, velocities 0.1 normal.
+        """
         nq, nv, width = self.model.nq, self.model.nv, self.task.uniform_reset
-        qpos = self.model.qpos0 + rng.uniform(-(width or 0.1), width or 0.1, nq)
-        qvel = rng.uniform(-width, width, nv) if width else 0.1 * rng.standard_normal(nv)
-        return np.concatenate([qpos, qvel])
+        if width is None:
+            qpos, qvel = rng.uniform(-0.1, 0.1, nq), 0.1 * rng.standard_normal(nv)
+        else:
+            qpos, qvel = rng.uniform(-width, width, nq), rng.uniform(-width, width, nv)
+        return np.concatenate([self.model.qpos0 + qpos, qvel])
 
     def advance(self, state, act):
         """The states after holding act (B, A), clipped, for `frame_skip` simulator steps.  state (B, n) -> (B, n)"""
         if self.pool is None:
             import mujoco.rollout
 
-            self.pool = mujoco.rollout.Rollout(nthread=len(self.datas) if len(self.datas) > 1 else 0)
+            threads = len(self.datas)
+            self.pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)  # 0: in this thread
         full = np.pad(state, ((0, 0), (1, 0)))  # MuJoCo's full physics state begins with the time
         control = np.repeat(np.asarray(act, np.float64)[:, None], self.task.frame_skip, axis=1)
         warmstart = np.zeros((len(state), self.model.nv))  # no hidden memory from one step to the next
@@ -251,261 +228,36 @@ class PendulumSim:
         return np.stack([np.cos(angle), np.sin(angle), speed], axis=1).astype(np.float32)
 
 
-# --- Gymnasium environments -----------------------------------------------------------------------------------------
+# --- the six tasks --------------------------------------------------------------------------------------------------
 
 
-def _spaces(task):
-    """Observation and action space of a single environment."""
-    high = np.array([1, 1, 8] if task.name == "pendulum" else [np.inf] * task.obs_dim, np.float32)
-    action = gym.spaces.Box(-task.act_limit, task.act_limit, (task.act_dim,), np.float32)
-    return gym.spaces.Box(-high, high, dtype=np.float32), action
+def _box(obs_dim, *bounds):
+    """Healthy box from (first, last + 1, low, high) bounds; all else is unbounded.  -> low, high (S,) float32"""
+    low, high = np.full(obs_dim, -np.inf, np.float32), np.full(obs_dim, np.inf, np.float32)
+    for first, last, lowest, highest in bounds:
+        low[first:last], high[first:last] = lowest, highest
+    return low, high
 
 
-def _after_reset(x):
-    """x, which is None before the first reset.  -> x"""
-    if x is None:
-        raise gym.error.ResetNeeded("call reset() before step() and render()")
-    return x
-
-
-class TaskEnv(gym.Env):
-    """One robot behind Gymnasium's interface; MuJoCo is stepped directly, one mj_step after another.
-
-    The time limit is added by `gymnasium.make` (TimeLimit).  Actions: `Task.applied`.  Render modes: "rgb_array" and
-    "human" (which needs pygame for the pendulum); width and height are in pixels.  A copy, by copy.deepcopy or pickle,
-    goes on as the original would, with a renderer of its own.
-    """
-
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
-
-    def __init__(self, task, render_mode=None, width=480, height=480):
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be rgb_array or human, not {render_mode!r}")
-        self.task = TASKS[task] if isinstance(task, str) else task
-        self.metadata = {**self.metadata, "render_fps": round(1 / self.task.dt)}
-        self.observation_space, self.action_space = _spaces(self.task)
-        self.render_mode, self.size, self.renderer = render_mode, (width, height), None
-        self.sim, self.state = self.task.sim(), None
-        self._np_random, self._np_random_seed = np_random()  # now, so that copies have it, too
-
-    def reset(self, *, seed=None, options=None):
-        """A new episode.  -> obs (S,), {}"""
-        super().reset(seed=seed)
-        self.state = self.sim.initial(self.np_random)
-        self.obs = self.sim.observe(self.state[None])[0]
-        if self.render_mode == "human":
-            self.render()
-        return self.obs.copy(), {}
-
-    def step(self, action):
-        """Apply the clipped action (A,).  -> obs (S,), reward, terminated, truncated (always False), {}"""
-        act = self.task.applied(action)
-        self.state = self._advance(_after_reset(self.state), act)
-        obs = self.sim.observe(self.state[None])[0]
-        rew = float(self.task.reward(self.obs, act, obs))
-        self.obs = obs
-        if self.render_mode == "human":
-            self.render()
-        return obs.copy(), rew, not self.task.healthy(obs), False, {}
-
-    def _advance(self, state, act):
-        if self.task.xml is None:
-            return self.sim.advance(state[None], act[None])[0]
-        import mujoco  # on purpose not sim.advance: each is a check of the other, and for one robot this is faster
-
-        model, data = self.sim.model, self.sim.datas[0]
-        data.qpos[:], data.qvel[:] = state[: model.nq], state[model.nq :]
-        data.ctrl[:] = act
-        data.qacc_warmstart[:] = 0
-        mujoco.mj_step(model, data, self.task.frame_skip)
-        return np.concatenate([data.qpos, data.qvel])
-
-    def render(self):
-        """Draw the current state.  -> RGB array (height, width, 3); None without a render mode, or in a window"""
-        if self.render_mode is None:
-            return None
-        state, sim = _after_reset(self.state), self.sim
-        if self.task.xml is None and self.render_mode == "rgb_array":
-            return draw_pendulum(state[0], *self.size)
-        if self.renderer is None:
-            self.renderer = self._make_renderer()
-        if self.task.xml is None:
-            self.renderer.state, self.renderer.last_u = state, None
-            return self.renderer.render()
-        import mujoco
-
-        data = sim.datas[0]
-        data.qpos[:], data.qvel[:] = state[: sim.model.nq], state[sim.model.nq :]
-        mujoco.mj_forward(sim.model, data)
-        if self.renderer.viewer is not None:
-            self.renderer.viewer.make_context_current()  # that of another environment may be
-        return self.renderer.render(self.render_mode)
-
-    def _make_renderer(self):
-        if self.task.xml is None:
-            return gym.make("Pendulum-v1", render_mode=self.render_mode).unwrapped
-        _choose_gl(self.render_mode)
-        from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
-
-        width, height = self.size
-        floor = self.sim.model.geom("floor")
-        floor.size[:2] = 0  # drawn without end: robots run off the 40 m of the file
-        self.sim.model.mat_texuniform[floor.matid] = True  # squares of a size that shows how fast they run
-        self.sim.model.mat_texrepeat[floor.matid] = 0.5
-        screen = self.sim.model.vis.global_  # MuJoCo's own off-screen buffer is 640 x 480
-        screen.offwidth, screen.offheight = max(width, screen.offwidth), max(height, screen.offheight)
-        return MujocoRenderer(self.sim.model, self.sim.datas[0], width=width, height=height, camera_name="track")
-
-    def close(self):
-        """Free the window or the drawing context, and nothing of another environment's."""
-        renderer, self.renderer = self.renderer, None
-        viewer = getattr(renderer, "viewer", None)
-        if viewer is not None:  # not its own close(), which would close all windows of this process
-            viewer.make_context_current()
-            viewer.con.free()
-            viewer.free()
-        elif renderer is not None:
-            renderer.close()
-
-    def __del__(self):
-        with suppress(Exception):  # at the end of the program half of it may be gone
-            self.close()
-
-    def __getstate__(self):
-        return {**vars(self), "renderer": None}
-
-
-def _choose_gl(render_mode):
-    """Let MuJoCo draw by a screen if one answers, else by EGL, unless MUJOCO_GL says what it shall be.
-
-    Gymnasium reads MUJOCO_GL whenever a renderer opens, and without it takes a screen for granted: it is set here.
-    RuntimeError, in one line, where nothing can draw.
-    """
-    wish, why = "glfw" if render_mode == "human" else os.environ.get("MUJOCO_GL"), []
-    for backend in [wish] if wish else ["glfw", "egl"]:
-        try:
-            _try_gl(backend)
-        except Exception as e:  # they fail in as many ways as there are drivers
-            why.append(f"{backend}: {(str(e) or type(e).__name__).splitlines()[0]}")
-        else:
-            os.environ["MUJOCO_GL"] = os.environ.get("MUJOCO_GL") or backend
-            return
-    others = "" if render_mode == "human" else ", or EGL (libegl1 on Debian and Ubuntu), or another MUJOCO_GL"
-    raise RuntimeError(f"MuJoCo cannot draw ({'; '.join(why)}): render mode {render_mode} needs a screen{others}")
-
-
-def _try_gl(backend):
-    """Open and close a drawing context of mujoco.glfw, mujoco.egl or mujoco.osmesa; any exception if it fails."""
-    with warnings.catch_warnings():  # without a screen GLFW warns, and goes on
-        warnings.simplefilter("ignore")
-        module = importlib.import_module(f"mujoco.{backend}")
-        context = module.GLContext(64, 64)
-        context.make_current()
-        if backend == "glfw" and not module.glfw.get_current_context():
-            raise RuntimeError("no window opens")
-        context.free()
-
-
-def draw_pendulum(angle, width, height):
-    """A picture of the pendulum at `angle` [rad], 0 is upright, by matplotlib.  -> RGB array (height, width, 3)"""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    canvas, small = FigureCanvasAgg(Figure(figsize=(width / 100, height / 100), dpi=100)), min(width, height)
-    x, y = 1.3 * width / small, 1.3 * height / small
-    ax = canvas.figure.add_axes((0, 0, 1, 1), xlim=(-x, x), ylim=(-y, y))
-    ax.axis("off")
-    ax.plot([0, -np.sin(angle)], [0, np.cos(angle)], color="C3", lw=0.072 * small, solid_capstyle="round")
-    ax.plot(0, 0, "o", color="0.2", ms=0.03 * small)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-class TaskVectorEnv(VectorEnv):
-    """`num_envs` robots stepped together by mujoco.rollout on `threads` threads, same-step autoreset.
-
-    Robot i is seeded with seed + i, as Gymnasium's SyncVectorEnv does.  When an episode ends, `obs` is already the
-    new episode's first observation and infos["final_obs"] (B, S) holds the last one where infos["_final_obs"] (B,);
-    infos["episode_returns"] (B,) are the returns of the episodes that ended, where infos["_episode_returns"] (B,).
-    max_episode_steps: None is the task's own limit, -1 none.  Actions and copies: as those of TaskEnv.
-    """
-
-    autoreset_mode = AutoresetMode.SAME_STEP
-    metadata = {"autoreset_mode": autoreset_mode, "render_modes": []}
-
-    def __init__(self, task, num_envs=1, threads=1, max_episode_steps=None, render_mode=None):
-        if render_mode is not None:
-            raise ValueError("many robots at once are not drawn: render_mode must be None")
-        self.task = TASKS[task] if isinstance(task, str) else task
-        limit = self.task.max_steps if max_episode_steps is None else operator.index(max_episode_steps)
-        if (limit < 1 and limit != -1) or num_envs < 1:
-            raise ValueError(f"num_envs={num_envs}, max_episode_steps={limit}: at least 1; -1 steps for no limit")
-        self.num_envs, self.max_steps = num_envs, np.inf if limit == -1 else limit
-        self.single_observation_space, self.single_action_space = _spaces(self.task)
-        self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
-        self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
-        self.sim, self.obs = self.task.sim(threads), None
-        self._np_random, self._np_random_seed = zip(*(np_random() for _ in range(num_envs)))  # one per robot
-        self.state = np.stack([self.sim.initial(np.random.default_rng(0))] * num_envs)
-        self.elapsed, self.returns = np.zeros(num_envs, int), np.zeros(num_envs)
-
-    def reset(self, *, seed=None, options=None):
-        """New episodes, everywhere or where options["reset_mask"] (B,) is True.  -> obs (B, S), {}
-
-        seed: an integer or one per robot; None leaves generators where they are.
-        """
-        B = self.num_envs
-        mask = (options or {}).get("reset_mask", np.ones(B, bool))
-        if not (isinstance(mask, np.ndarray) and mask.shape == (B,) and mask.dtype == bool and mask.any()):
-            raise ValueError(f"reset_mask must be a bool array of shape ({B},) with a True in it, not {mask!r}")
-        if not mask.all():
-            _after_reset(self.obs)
-        if np.ndim(seed) == 0:
-            seed = [None if seed is None else operator.index(seed) + i for i in range(B)]
-        if len(seed) != B:
-            raise ValueError(f"{len(seed)} seeds for {B} robots")
-        pairs = list(zip(self.np_random, self.np_random_seed))
-        for i in np.flatnonzero(mask):
-            pairs[i] = pairs[i] if seed[i] is None else np_random(operator.index(seed[i]))
-        self._np_random, self._np_random_seed = zip(*pairs)
-        self._begin(mask, self.obs)
-        return self.obs.copy(), {}
-
-    def _begin(self, which, obs):
-        """New episodes where `which` (B,); the others go on from obs (B, S)."""
-        for i in np.flatnonzero(which):
-            self.state[i] = self.sim.initial(self.np_random[i])
-        self.elapsed[which], self.returns[which] = 0, 0.0
-        first = self.sim.observe(self.state)
-        self.obs = first if which.all() else np.where(which[:, None], first, obs)
-
-    def step(self, actions):
-        """Apply clipped actions (B, A).  -> obs (B, S), rew (B,), terminated (B,), truncated (B,), infos"""
-        act, obs = self.task.applied(actions, self.num_envs), _after_reset(self.obs)
-        self.state = self.sim.advance(self.state, act)
-        next_obs = self.sim.observe(self.state)
-        rew = self.task.reward(obs, act, next_obs).astype(np.float64)
-        self.elapsed += 1
-        self.returns += rew
-        terminated, truncated = ~self.task.healthy(next_obs), self.elapsed >= self.max_steps
-        self.obs, infos = next_obs, {}
-        done = terminated | truncated
-        if done.any():
-            returns = np.where(done, self.returns, 0.0)
-            infos = {"final_obs": next_obs, "_final_obs": done, "episode_returns": returns, "_episode_returns": done}
-            self._begin(done, next_obs)
-        return self.obs.copy(), rew, terminated, truncated, infos
-
-
-# Where this module is not imported yet, in a new process for example: gymnasium.make("envs:bremen/Hopper-v0").
-for _task in TASKS.values():
-    gym.register(
-        _task.env_id,
-        entry_point="envs:TaskEnv",
-        vector_entry_point="envs:TaskVectorEnv",
-        max_episode_steps=_task.max_steps,
-        kwargs={"task": _task.name},
+_HOPPER = _box(11, (0, 1, 0.7, np.inf), (1, 2, -0.2, 0.2), (2, 11, -100, 100))
+_WALKER = _box(17, (0, 1, 0.8, 2.0), (1, 2, -1.0, 1.0))
+_CHEETAH = dict(xml="half_cheetah.xml", frame_skip=5, dt=0.05)
+_LEGGED = dict(frame_skip=4, dt=0.008, uniform_reset=0.005)
+_ANT = ((0, "height [m]"), (13, "forward speed [m/s]"), (14, "sideways speed [m/s]"))
+_HOPS = ((0, "height [m]"), (1, "angle [rad]"), (5, "forward speed [m/s]"))
+_SWINGS = ((0, "cos(angle)"), (1, "sin(angle)"), (2, "speed [rad/s]"))
+TASKS = {
+    task.name: task
+    for task in (
+        Task("ant", "bremen/Ant-v0", 27, 8, ant_reward, *_box(27), xml="ant.xml", frame_skip=5, hidden=2, shown=_ANT),
+        Task("half_cheetah", "bremen/HalfCheetah-v0", 17, 6, run_reward, *_box(17), **_CHEETAH),
+        Task("cheetah_run", "bremen/CheetahRun-v0", 17, 6, clipped_run_reward, *_box(17), **_CHEETAH),
+        Task("hopper", "bremen/Hopper-v0", 11, 3, hopper_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),
+        Task("walker2d", "bremen/Walker2d-v0", 17, 6, walker2d_reward, *_WALKER, xml="walker2d.xml", **_LEGGED),
+        Task("pendulum", "bremen/Pendulum-v0", 3, 1, pendulum_reward, *_box(3), act_limit=2.0, max_steps=200,
+             physics=PendulumSim, shown=_SWINGS, obs_limit=(1, 1, 8)),
     )
+}  # fmt: skip
 
 
 # --- data from the simulator ----------------------------------------------------------------------------------------
@@ -517,15 +269,17 @@ NOISE = {"eps1": 0.1, "eps3": 0.3, "gaussian1": 0.1, "gaussian3": 0.3}
 def behavior(task, sample, noise):
     """The data strategies of Wu, Tucker & Nachum (arXiv:1911.11361, section 5) around a policy's `sample`.
 
-    pure, random: one way to act.  eps1, eps3: 40 % pure, 40 % with a uniform random action in a tenth (three tenths)
+    pure, random: one strategy.  eps1, eps3: 40 % pure, 40 % with a uniform random action in a tenth (three tenths)
     of the steps, 20 % random; gaussian1, gaussian3: the same with normal noise of 0.1 (0.3) act_limit on each action.
     -> ((share of the transitions, act(obs (B, S), rng) -> (B, A)), ...)
     """
-    if noise in ("pure", "random"):
-        return ((1.0, sample if noise == "pure" else task.random_action),)
+    if noise == "pure":
+        return ((1.0, sample),)
+    if noise == "random":
+        return ((1.0, task.random_action),)
 
     def noisy(obs, rng):
-        """The policy's samples with the noise of this strategy.  obs (B, S) -> (B, A)"""
+        """The policy's samples with the noise of this mixture.  obs (B, S) -> (B, A)"""
         act = sample(obs, rng)
         if noise.startswith("eps"):
             return np.where(rng.random((len(obs), 1)) < NOISE[noise], task.random_action(obs, rng), act)
@@ -535,67 +289,110 @@ def behavior(task, sample, noise):
 
 
 def collect(task, acts, n, rng, **options):
-    """n transitions of whole episodes, all in memory; see `collect_parts`.  -> Batch of n rows"""
+    """n transitions, all in memory; arguments as of `collect_parts`.  -> Batch of n rows"""
     return join(collect_parts(task, acts, n, rng, **options))
 
 
 def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None):
-    """n transitions of whole episodes (the last one cut, marked truncated).  acts: as `behavior` returns them
+    """n transitions of whole episodes (the last one is cut); acts: as `behavior` returns them.  Generator of Batches
 
-    Each episode is acted in one way, and the next to begin takes the way that is furthest behind its share of the rows
-    collected.  Whole episodes go to the file, of each way in the order in which they *started* (as they finish would
-    prefer short ones), and from the way furthest behind its share of the file: any first part is like the whole.
-    `report` is called with the number of rows so far.  Generator of Batches, n rows together: memory stays flat
+    Every prefix of the rows has about the same mixture of strategies.  A Batch has the episodes of one time limit, so
+    memory does not grow with n.  `report` is called with the number of rows so far.
     """
-    env, shares = TaskVectorEnv(task, num_envs, threads), np.array([share for share, _ in acts])
-    obs, _ = env.reset(seed=[int(s) for s in rng.integers(2**31, size=num_envs)])
-    way, collected, placed = np.zeros(num_envs, int), np.zeros(len(acts)), np.zeros(len(acts))  # the last two in rows
+    shares = np.array([share for share, _ in acts])
+    ended = episodes(task, acts, rng, num_envs, threads, lambda rows: report(min(rows, n)))
+    ordered = first_rows(in_shares(ended, shares), n)
+    for _, part in itertools.groupby(ordered, lambda pair: pair[0] // task.max_steps):
+        yield join(batch for _, batch in part)
 
-    def furthest_behind(rows):
-        """Which way lacks most of its share, with one row more to come.  rows (ways,) -> index of acts"""
-        return int(np.argmax(shares * (rows.sum() + 1) - rows))
 
-    for i in range(num_envs):
-        way[i] = furthest_behind(np.bincount(way[:i], minlength=len(acts)))
-    episode, age, columns, given, t = np.arange(num_envs), np.zeros(num_envs, int), [], 0, 0
-    queues = [list(episode[way == k]) for k in range(len(acts))]  # episodes without a place in the file, oldest first
-    lengths, place = {}, {}  # of those in queues that have ended; of those that have got one, counted from this part's
-    while placed.sum() < n:
-        action = np.empty((num_envs, task.act_dim), np.float32)
-        for k, (_, act) in enumerate(acts):
-            action[way == k] = task.applied(act(obs[way == k], rng), np.count_nonzero(way == k))
-        new_obs, rew, terminated, truncated, infos = env.step(action)
-        next_obs = infos.get("final_obs", new_obs)
-        columns.append((episode.copy(), obs, action, rew.astype(np.float32), next_obs, terminated, truncated))
-        age, t, obs = age + 1, t + 1, new_obs
-        collected += np.bincount(way, minlength=len(acts))
+def lacking(rows, shares):
+    """The strategy that lacks most rows of its share, if one row more is to come.  rows, shares (K,) -> index
+
+    With rows [4, 3, 2] and shares [.4, .4, .2] the first strategy has its 4 of 10, the second lacks one: -> 1
+    """
+    return int(np.argmax(shares * (rows.sum() + 1) - rows))
+
+
+def episodes(task, acts, rng, num_envs, threads, report):
+    """Robots act without end, each episode in one strategy: in the one that lacks rows when the episode begins.
+
+    Generator; when an episode ends: number of the step, strategy, number of the episode within the strategy, Batch
+    """
+    sim, shares, robots = task.sim(threads), np.array([share for share, _ in acts]), np.arange(num_envs)
+    rngs = [np.random.default_rng(seed) for seed in rng.integers(2**31, size=num_envs)]  # one per robot, for its resets
+    strategy, number, age = np.zeros((3, num_envs), int)  # of each robot's present episode
+    rows, begun = np.zeros((2, len(acts)), int)  # of each strategy: rows, and episodes that have begun
+    record = _room(task, num_envs)  # what each robot has done in its episode
+
+    def begin(robot, k):
+        """Another episode, in strategy k."""
+        strategy[robot], number[robot], age[robot] = k, begun[k], 0
+        begun[k] += 1
+        return sim.initial(rngs[robot])
+
+    state = np.stack([begin(i, lacking(begun, shares)) for i in robots])
+    for step in itertools.count():
+        obs = sim.observe(state)
+        act = _act(task, acts, strategy, obs, rng)
+        state = sim.advance(state, act)
+        next_obs = sim.observe(state)
+        terminated, truncated = ~task.healthy(next_obs), age + 1 == task.max_steps
+        transition = obs, act, task.reward(obs, act, next_obs), next_obs, terminated, truncated
+        for column, values in zip(record, transition):
+            column[robots, age] = values
+        age += 1
+        rows += np.bincount(strategy, minlength=len(acts))
+        report(int(rows.sum()))
         for i in np.flatnonzero(terminated | truncated):
-            lengths[episode[i]], age[i] = age[i], 0
-            way[i], episode[i] = furthest_behind(collected), episode.max() + 1
-            queues[way[i]].append(episode[i])
-        while (queue := queues[k := furthest_behind(placed)]) and queue[0] in lengths:  # the one that is due has ended
-            placed[k] += lengths.pop(queue[0])
-            place[queue.pop(0)] = len(place)
-        report(int(min(collected.sum(), n)))
-        if t % task.max_steps == 0 and placed.sum() < n:
-            part, columns = in_order(columns, place)
-            given, place = given + len(part.rew), {}
-            yield part
-    batch = Batch(*(column[: n - given] for column in in_order(columns, place)[0]))
-    batch.truncated[-1] |= not batch.terminated[-1]
-    yield batch
+            yield step, strategy[i], number[i], Batch(*(column[i, : age[i]].copy() for column in record))
+            state[i] = begin(i, lacking(rows, shares))
 
 
-def in_order(columns, place):
-    """`columns`, tuples of arrays with numbers of episodes first, in the order of `place` {episode: its place}.
+def _act(task, acts, strategy, obs, rng):
+    """Actions as applied, each robot's by its strategy.  strategy (B,), obs (B, S) -> (B, A) float32"""
+    act = np.empty((len(obs), task.act_dim), np.float32)
+    for k, (_, choose) in enumerate(acts):
+        mine = strategy == k
+        act[mine] = task.applied(choose(obs[mine], rng), np.count_nonzero(mine))
+    return act
 
-    -> Batch of the episodes that have a place, columns of the others
+
+def _room(task, num_envs):
+    """Room for what each robot does in an episode.  -> Batch of arrays (num_envs, max_steps, ...)"""
+    room = lambda *shape, dtype=np.float32: np.empty((num_envs, task.max_steps, *shape), dtype)
+    S, A = task.obs_dim, task.act_dim
+    return Batch(room(S), room(A), room(), room(S), room(dtype=bool), room(dtype=bool))
+
+
+def in_shares(ended, shares):
+    """Put episodes into an order in which each strategy has its share of the rows, at any point of the order.
+
+    The next episode is always of the strategy that lacks rows, and within a strategy they come in the order in which
+    they *started*: one that is due but not over yet is waited for.  (The order of their ends would favour short ones.)
+    ended: as `episodes` yields them.  Generator of: number of the step, Batch
     """
-    ids, *arrays = (np.concatenate(column) for column in zip(*columns))
-    places = np.array([place.get(i, np.inf) for i in ids])
-    order = np.argsort(places, kind="stable")  # columns are in the order of time, so this sorts by (place, time)
-    cut = np.count_nonzero(places < np.inf)
-    return Batch(*(a[order[:cut]] for a in arrays)), [tuple(a[order[cut:]] for a in (ids, *arrays))]
+    rows, turn, waiting = np.zeros(len(shares)), [0] * len(shares), {}
+    for step, strategy, number, batch in ended:
+        waiting[strategy, number] = batch
+        k = lacking(rows, shares)
+        while (k, turn[k]) in waiting:
+            batch = waiting.pop((k, turn[k]))
+            rows[k] += len(batch.rew)
+            turn[k] += 1
+            yield step, batch
+            k = lacking(rows, shares)
+
+
+def first_rows(episodes, n):
+    """Generator of episodes, (step, Batch) each, until they have n rows; the last one is cut, and marked truncated."""
+    for step, batch in episodes:
+        batch = Batch(*(column[:n] for column in batch))
+        n -= len(batch.rew)
+        batch.truncated[-1] |= n == 0 and not batch.terminated[-1]
+        yield step, batch
+        if n == 0:
+            return
 
 
 def evaluate(task, act, episodes, rng, threads=1):
@@ -610,18 +407,56 @@ def evaluate(task, act, episodes, rng, threads=1):
         next_obs = sim.observe(state)
         returns[alive] += task.reward(obs, action, next_obs)
         lengths[alive] += 1
-        on = task.healthy(next_obs)
-        alive, state, obs = alive[on], state[on], next_obs[on]
+        healthy = task.healthy(next_obs)
+        alive, state, obs = alive[healthy], state[healthy], next_obs[healthy]
         if len(alive) == 0:
             break
     return returns, lengths
 
 
-# --- files: whole or not at all, through full disks, signals and power cuts -----------------------------------------
+# --- Gymnasium ------------------------------------------------------------------------------------------------------
+# gymnasium.make("bremen/Hopper-v0"); in a process that has not imported this module yet, "envs:bremen/Hopper-v0".
+
+for _task in TASKS.values():
+    gym.register(
+        _task.env_id,
+        entry_point="envs:TaskEnv",
+        vector_entry_point="envs:TaskVectorEnv",
+        max_episode_steps=_task.max_steps,
+        kwargs={"task": _task.name},
+    )
+
+
+def __getattr__(name):
+    """envs.TaskEnv and envs.TaskVectorEnv: examples/gym_envs.py has them, and is loaded when they are asked for."""
+    if name in ("TaskEnv", "TaskVectorEnv"):
+        return getattr(page("gym_envs"), name)
+    raise AttributeError(f"module 'envs' has no attribute {name!r}")
+
+
+def page(name):
+    """examples/NAME.py as a module, loaded once: what neither the paper nor the first command needs.  -> module"""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).resolve().parent / "examples" / f"{name}.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+# === files ==========================================================================================================
+# Written whole or not at all, even if the disk is full, the process is killed, or the power fails.
+
+
+class DataError(ValueError):
+    """A file that cannot be used; the message says in one line what is wrong with it."""
 
 
 def write_whole(path, write):
-    """Write a file whole or not at all: write(f) into a temporary file, which then takes its name."""
+    """Write a file whole or not at all: write(f) into a temporary file, which is then renamed."""
     path = Path(path)
     remove_abandoned(path.parent, path.name)
     temporary = temporary_name(path)
@@ -630,10 +465,10 @@ def write_whole(path, write):
             lock(f)
             write(f)
             f.flush()
-            os.fsync(f.fileno())  # what is in it must be on the disk before its name is
+            os.fsync(f.fileno())  # the content must be on the disk before the name is
         os.replace(temporary, path)
         sync(path.parent)
-    except OSError as e:  # which names the temporary file, or none
+    except OSError as e:  # its message has the temporary name, or none
         raise OSError(e.errno, e.strerror or str(e), str(path)) from e
     finally:
         with suppress(OSError):
@@ -641,24 +476,26 @@ def write_whole(path, write):
 
 
 def temporary_name(path):
-    """A name for `path` until all is in it, which no other process takes, on this machine or another.  -> Path"""
+    """A name for `path` while it is written, which no other process uses, on this machine or another.  -> Path"""
     return path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
 
 
 def remove_abandoned(folder, name):
-    """Remove what killed processes left in `folder` of what they wrote as `name`: files, and directories of runs, that
-    nobody has locked, and that nobody may be about to lock."""
+    """Remove temporary files and run directories in `folder` that killed processes left when they wrote `name`.
+
+    One that is locked belongs to a living process; a new, empty one perhaps, too: its lock comes with its first byte.
+    """
     for left in folder.glob(f"{glob.escape(name)}.[0-9]*.tmp"):
         with suppress(OSError), open(left / "config.json" if left.is_dir() else left, "r+b") as f:
-            old = time.time() - left.stat().st_mtime > 10  # seconds; the lock comes with the first byte of a file
+            old = time.time() - left.stat().st_mtime > 10  # seconds
             if (old or left.is_file() and f.read(1)) and lock(f):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def lock(file):
-    """Lock an open file until it is closed or its process dies, however it dies.
+    """Lock an open file until it is closed or its process dies.  -> True, or False where the system has no locks
 
-    -> True, or False where the system has no locks; BlockingIOError where another process has locked it
+    BlockingIOError where another process has locked it.
     """
     try:
         if fcntl:
@@ -681,55 +518,11 @@ def sync(folder):
 
 
 def make_folder(path):
-    """A folder with all those above it, their names on the disk."""
+    """Make a folder and those above it, and put their names on the disk."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
         sync(path.parent)
-
-
-# --- dataset files --------------------------------------------------------------------------------------------------
-
-
-class DataError(ValueError):
-    """A file that cannot be used; the message says in one line what is wrong with it."""
-
-
-def write_npz(path, **arrays):
-    """Write an .npz, whole or not at all.  No pickles, unlike the original."""
-    if objects := [name for name, value in arrays.items() if np.asarray(value).dtype.hasobject]:
-        raise ValueError(f"{path}: {', '.join(objects)} could only be stored as pickles")
-    write_whole(path, lambda f: np.savez(f, **arrays))
-
-
-def read_npz(path):
-    """All arrays of an .npz; DataError if it is missing, damaged, not an .npz, or holds pickles.  -> dict
-
-    Takes little more memory than the file has bytes: a file that claims to unpack to much more is refused.
-    """
-    path, arrays = Path(path), {}
-    if not path.is_file():
-        raise DataError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
-    try:
-        with open(path, "rb") as f:
-            if f.read(2) != b"PK" or not zipfile.is_zipfile(f):
-                raise ValueError("not an .npz file, or a truncated one")
-        with zipfile.ZipFile(path) as z, warnings.catch_warnings():
-            warnings.simplefilter("error")
-            content = sum(entry.file_size for entry in z.infolist())
-            if content > path.stat().st_size + 100e6:
-                raise ValueError(f"unpacks to {content / 1e6:,.0f} MB: store it without compression")
-            for entry in z.infolist():
-                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise ValueError("unusual compression")
-                with z.open(entry) as f:
-                    array = np.lib.format.read_array(f, allow_pickle=False)
-                    if f.read(1) or not entry.filename.endswith(".npy"):
-                        raise ValueError(f"{entry.filename!r} is not an array")
-                arrays[entry.filename.removesuffix(".npy")] = array
-    except Exception as e:  # damaged bytes fail in as many ways as there are bytes
-        raise DataError(f"{path}: cannot be read ({' '.join(str(e).split()) or type(e).__name__})") from e
-    return arrays
 
 
 def sha256(path):
@@ -737,33 +530,74 @@ def sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def save_dataset(path, batches, meta):
-    """Write Batches, one behind the other, as one dataset file, whole or not at all; memory is that of one Batch.
+def write_npz(path, **arrays):
+    """Write an .npz, whole or not at all.  ValueError for what could only be stored as a pickle."""
+    if objects := [name for name, value in arrays.items() if np.asarray(value).dtype.hasobject]:
+        raise ValueError(f"{path}: {', '.join(objects)} could only be stored as pickles")
+    write_whole(path, lambda f: np.savez(f, **arrays))
 
-    meta: where the data come from, a dict that JSON can hold; how many there are and what they return is added.
+
+def read_npz(path):
+    """All arrays of an .npz, never unpickled; DataError if it is missing, damaged or not an .npz.  -> dict"""
+    if not Path(path).is_file():
+        raise DataError(f"{path}: {'a folder, not a file' if Path(path).is_dir() else 'no such file'}")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not an .npz file, or a truncated one")
+        with open(path, "rb") as f, np.load(f, allow_pickle=False) as archive:
+            if damaged := archive.zip.testzip():  # NumPy compares no checksum of what it does not read
+                raise ValueError(f"{damaged} is damaged")
+            return {name: np.asarray(archive[name]) for name in archive.files}
+    except Exception as e:  # damaged bytes fail in many ways
+        raise DataError(f"{path}: cannot be read ({' '.join(str(e).split()) or type(e).__name__})") from e
+
+
+def read_meta(path, arrays):
+    """The JSON object in the `meta` string of an .npz.  -> dict; or DataError"""
+    with suppress(KeyError, ValueError, RecursionError):
+        meta = json.loads(str(arrays["meta"]))
+        if isinstance(meta, dict):
+            return meta
+    raise DataError(f"{path}: its meta is not JSON, or not a JSON object")
+
+
+def save_dataset(path, batches, meta):
+    """Write Batches, one after the other, as one dataset file, whole or not at all, with the memory of one Batch.
+
+    meta: where the data come from, a dict for JSON; to it the numbers of rows and episodes and their returns are added.
     -> the whole meta
     """
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile(dir=Path(path).parent)) for _ in Batch._fields]
-        n, returns, rest = 0, [], None
+        rows, returns, begun = 0, [], 0.0
         for batch in batches:
-            columns = [np.asarray(x, bool if x.dtype == bool else np.float32) for x in batch]
-            for f, x in zip(files, columns):
-                f.write(x.tobytes())
-            narrow = Batch(*(x if x.ndim == 1 else np.zeros((len(x), 0)) for x in columns))
-            narrow = join([rest, narrow]) if rest else narrow
-            more, lengths = episode_returns(narrow)
-            n, rest = n + len(batch.rew), Batch(*(x[lengths.sum() :] for x in narrow))
-            returns.extend(more)
-        numbers = {k: float(getattr(np, k)(returns)) if returns else None for k in ("mean", "std", "min", "max")}
-        meta = {**meta, "transitions": n, "episodes": len(returns), **{f"return_{k}": x for k, x in numbers.items()}}
-        maps = (Column(f, x.dtype, (n, *x.shape[1:])) for f, x in zip(files, columns))
-        write_npz(path, **dict(zip(Batch._fields, maps)), meta=json.dumps(meta))
+            batch = Batch(*(np.asarray(x, bool if x.dtype == bool else np.float32) for x in batch))
+            for file, x in zip(files, batch):
+                file.write(x.tobytes())
+            ended, begun = _returns_after(begun, batch)
+            returns.extend(ended)
+            rows += len(batch.rew)
+        columns = (_OnDisk(file, x.dtype, (rows, *x.shape[1:])) for file, x in zip(files, batch))
+        meta = {**meta, "transitions": rows, "episodes": len(returns)}
+        for name, statistic in (("mean", np.mean), ("std", np.std), ("min", np.min), ("max", np.max)):
+            meta[f"return_{name}"] = float(statistic(returns)) if returns else None
+        write_npz(path, **dict(zip(Batch._fields, columns)), meta=json.dumps(meta))
         return meta
 
 
-class Column(NamedTuple):
-    """An array on the disk, which takes memory only while somebody looks at it."""
+def _returns_after(begun, batch):
+    """Returns of the episodes that end in a Batch; `begun` is the sum of rewards of the first one before it.
+
+    -> returns (E,), sum of rewards of the episode that has begun and goes on after the Batch
+    """
+    sums = np.cumsum(np.append(begun, batch.rew))
+    ends = np.flatnonzero(batch.terminated | batch.truncated) + 1
+    rest = np.cumsum(np.append(0.0, batch.rew[ends[-1] :]))[-1] if len(ends) else sums[-1]
+    return np.diff(sums[ends], prepend=0.0), rest
+
+
+class _OnDisk(NamedTuple):
+    """An array in a file, which takes memory only while it is looked at."""
 
     file: object
     dtype: np.dtype
@@ -774,81 +608,32 @@ class Column(NamedTuple):
 
 
 def load_dataset(path, task=None):
-    """Read and check a dataset of `task`, or of the one that it names: names, shapes, types, finite numbers.
+    """Read and check a dataset of `task`, or of the task that it names: names, shapes, types, finite numbers.
 
     -> Batch, meta (dict); or DataError
     """
     arrays = read_npz(path)
     if missing := {*Batch._fields, "meta"} - arrays.keys():
         raise DataError(f"{path}: not a dataset, it lacks {', '.join(sorted(missing))}")
-    meta = read_meta(path, arrays)
-    tasks = {task.name: task} if task else TASKS
-    if meta.get("env") not in tuple(tasks):  # a tuple, because anything may stand in a file
+    meta, tasks = read_meta(path, arrays), {task.name: task} if task else TASKS
+    if meta.get("env") not in list(tasks):  # a list, because what a file says may not be hashable
         raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {', '.join(tasks)}")
-    bar, task = meta.get("policy_return", [0, 0]), tasks[meta["env"]]
-    if not isinstance(bar, list) or [type(x) in (int, float) and abs(x) < 1e38 for x in bar] != [True, True]:
-        raise DataError(f"{path}: the policy_return in its meta is not a mean and a standard deviation")
-    if not isinstance(meta.get("notes", []), list):
-        raise DataError(f"{path}: the notes in its meta are no list")
-    n, S, A = arrays["rew"].size, task.obs_dim, task.act_dim
-    for name, shape in zip(Batch._fields, ((n, S), (n, A), (n,), (n, S), (n,), (n,))):
-        x, kind = arrays[name], "bool" if name in ("terminated", "truncated") else "float"
-        if x.shape != shape or not x.dtype.name.startswith(kind) or n == 0:
-            raise DataError(f"{path}: {name} is {x.dtype} {x.shape}, not {kind} {shape}, n > 0")
-        if kind == "float":
-            with np.errstate(over="ignore"):
-                arrays[name] = np.ascontiguousarray(x, np.float32)
-            if not np.isfinite(arrays[name]).all():
-                raise DataError(f"{path}: {name} holds NaN or infinity (as float32)")
-    return Batch(*(arrays[name] for name in Batch._fields)), meta
+    n, task = arrays["rew"].size, tasks[meta["env"]]
+    S, A = task.obs_dim, task.act_dim
+    shapes = Batch((n, S), (n, A), (n,), (n, S), (n,), (n,))
+    columns = (_column(f"{path}: {name}", arrays[name], getattr(shapes, name)) for name in Batch._fields)
+    return Batch(*columns), meta
 
 
-def read_meta(path, arrays):
-    """The JSON object in the `meta` string of an .npz.  -> dict; or DataError"""
-    with suppress(KeyError, ValueError, RecursionError):
-        if isinstance(meta := json.loads(str(arrays["meta"])), dict):
-            return meta
-    raise DataError(f"{path}: its meta is not JSON, or not a JSON object")
-
-
-def goes_on(next_obs, obs):
-    """Where what came next is the observation of the row behind, but for rounding.  (N, S), (N, S) -> (N,) bool"""
-    same = np.all(next_obs == obs, axis=1)
-    other = np.flatnonzero(~same)
-    a, b = np.float64(next_obs[other]), np.float64(obs[other])
-    with np.errstate(invalid="ignore"):  # infinity goes on to nothing
-        same[other] = np.all(np.abs(a - b) <= 1e-5 * (1 + np.abs(b)), axis=1)
-    return same
-
-
-def with_ends(batch, task):
-    """A Batch in which an episode is truncated, too, where no flag says so but the next row does not go on.
-
-    -> Batch; what is unlike this project's own data in it: list of texts
-    """
-    notes, ended = [], batch.terminated | batch.truncated
-    silent = np.append(~goes_on(batch.next_obs[:-1], batch.obs[1:]) & ~ended[:-1], False)
-    if broken := np.count_nonzero(silent):
-        text = "do not go on in the next one although no flag says so: returns and lengths are of the pieces between"
-        notes.append(f"{broken:,} of {len(ended):,} rows {text}")
-    batch = batch._replace(truncated=batch.truncated | silent)
-    starts = np.append(np.flatnonzero(batch.episode_starts()), len(ended))
-    if (longest := np.diff(starts).max()) > task.max_steps:
-        notes.append(f"an episode of {longest:,} steps: here they end after {task.max_steps:,}, and return less")
-    return batch, notes + notes_on_ends(other_ends(batch, task), len(ended))
-
-
-def other_ends(batch, task):
-    """Rows that end an episode, or do not, against the rule of the task, and those in which a robot that has fallen
-    goes on.  -> (2,) numbers"""
-    fallen = ~task.healthy(batch.next_obs)
-    return np.array([np.count_nonzero(fallen != batch.terminated), np.count_nonzero(fallen & ~batch.terminated)])
-
-
-def notes_on_ends(counts, rows):
-    """What `other_ends` of so many rows means for a run.  -> list of texts"""
-    note = f"episodes end by another rule than this project's in {counts[0]:,} of {rows:,} rows"
-    if counts[1]:
-        note += f"; {counts[1]:,} go on where the robot has fallen: imagined paths from there have one or two steps"
-        note += " (--start initial takes none of them)"
-    return [note] if counts[0] else []
+def _column(name, x, shape):
+    """A column of a dataset, checked: bool for terminated and truncated, else finite floats.  -> bool or float32"""
+    kind = "bool" if name.endswith("ated") else "float"
+    if x.shape != shape or not x.dtype.name.startswith(kind) or len(x) == 0:
+        raise DataError(f"{name} is {x.dtype} {x.shape}, not {kind} {shape}, n > 0")
+    if kind == "bool":
+        return x
+    with np.errstate(over="ignore"):
+        x = np.ascontiguousarray(x, np.float32)
+    if not np.isfinite(x).all():
+        raise DataError(f"{name} holds NaN or infinity (as float32)")
+    return x

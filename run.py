@@ -407,34 +407,12 @@ def notes_on(data, meta, cfg, opts):
 
 def load_rows(path, task=None):
     """A dataset file, with an end where rows do not go on; meta["notes"] has what is odd.  -> Batch, meta"""
-    data, meta = envs.load_dataset(path, task)
-    data, notes = envs.with_ends(data, envs.TASKS[meta["env"]])
-    known = meta.get("notes", [])  # the importer has said some of it
-    return data, meta | {"notes": known + [note for note in notes if note not in known]}
+    return envs.page("foreign_data").load_rows(path, task)
 
 
 def some_rows(data, meta, cfg):
-    """The n_train rows of a dataset that a run learns from.  -> Batch, which they are (text; "" for all of them)
-
-    Of this program's own files the first ones: any part of them is like the whole.  Others may be in the order of a
-    training, or good data behind bad ones, so whole episodes are taken from all over the file: number i of them in the
-    order of the fractional parts of i times the golden ratio, of which any first part lies evenly over all numbers.
-    """
-    n, rows, task = cfg.n_train, len(data.rew), envs.TASKS[cfg.env]
-    if rows <= n:
-        return data, ""
-    if "source" not in meta and {"seed", "versions"} <= meta.keys():
-        return envs.Batch(*(column[:n] for column in data)), f"the first {n:,} of {rows:,} rows"
-    starts = np.append(np.flatnonzero(data.episode_starts()), rows)
-    starts = [i for a, b in zip(starts, starts[1:]) for i in range(a, b, task.max_steps)]  # what is longer, in pieces
-    lengths, first = np.diff([*starts, rows]), bremen.streams(cfg.seed)["collect"].random()
-    order = np.argsort((first + np.arange(len(starts)) * (np.sqrt(5) - 1) / 2) % 1)
-    left = n - np.cumsum(lengths[order]) + lengths[order]
-    lengths[order] = np.clip(left, 0, lengths[order])  # of the last one a part
-    some = envs.join([envs.Batch(*(column[i : i + k] for column in data)) for i, k in zip(starts, lengths) if k])
-    ends = np.cumsum(lengths[lengths > 0]) - 1
-    some.truncated[ends] |= ~some.terminated[ends]
-    return some, f"{n:,} of {rows:,} rows: whole episodes from all over the file, drawn with seed {cfg.seed}"
+    """The n_train rows of a dataset that a run learns from.  -> Batch, which they are (text; "" for all of them)"""
+    return envs.page("foreign_data").some_rows(data, meta, cfg)
 
 
 # === files of a run, and what can go wrong ==========================================================================

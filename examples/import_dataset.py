@@ -35,13 +35,14 @@ import bremen
 import envs
 import run
 
+foreign_data = envs.page("foreign_data")
 PART = 20_000  # rows that are held in memory at a time
 MUCH = 2_000_000_000  # bytes that an array may claim to have, however well it is packed
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"  # HDF5 loads no shared library because a file asks for it
 
 
 class Table:
-    """A foreign dataset, opened; what stands in the file is known when its parts have been read."""
+    """A foreign dataset, opened; what is in the file is known when its parts have been read."""
 
     def __init__(self, parts):
         """parts(self): a generator of Batches, which calls `count` and adds to `notes`."""
@@ -123,7 +124,7 @@ def check_crc(name, data, stored):
 
 
 def varint(data, i):
-    """An integer in groups of seven bits, the lowest first.  -> integer, index behind it"""
+    """An integer in groups of seven bits, the lowest first.  -> integer, index of the byte after it"""
     value = 0
     for shift in range(0, 64, 7):
         value |= (data[i] & 127) << shift
@@ -177,7 +178,7 @@ def tensors(index):
     if not 48 <= len(table) <= 1_000_000 or int.from_bytes(table[-8:], "little") != MAGIC:
         raise ValueError("not a TensorFlow checkpoint")
     i, place = 0, []
-    for _ in range(4):  # where two blocks lie; the second one says where all others do
+    for _ in range(4):  # where two blocks are; the second one says where all others are
         value, i = varint(table[-48:-8], i)
         place.append(value)
     arrays, read = {}, 0
@@ -201,7 +202,7 @@ def tensors(index):
 
 
 def tensor(index, shards, name, entry):
-    """The array that an entry of the index tells of, in one of so many data files.  -> array on the disk"""
+    """The array that an entry of the index describes; `shards` is the number of data files.  -> array on the disk"""
     shape = [message(dim).get(1, [0])[0] for dim in message(entry[2][0]).get(2, ())]
     shard, start, size, kind = entry.get(3, [0])[0], entry.get(4, [0])[0], entry[5][0], entry[1][0]
     if kind not in TYPES:
@@ -254,7 +255,7 @@ def open_brac(path):
 
     def parts(table):
         for rows in slices(n):
-            more = slice(rows.start, min(rows.stop + 1, n))  # and the row behind this part
+            more = slice(rows.start, min(rows.stop + 1, n))  # and the row after this part
             o, a, after = table_of(obs, more), table_of(act, rows), table_of(next_obs, rows)
             r, terminated = rew[rows].reshape(-1), discount[rows].reshape(-1) == 0
             truncated = ~terminated & ~goes_on(after, o[1:])
@@ -265,10 +266,10 @@ def open_brac(path):
 
 
 def goes_on(next_obs, follow):
-    """Where what came next is the observation of the row that follows; behind the last one nothing does.  -> (N,)"""
+    """True where next_obs is the observation of the row that follows; the last row has none.  -> (N,) bool"""
     if next_obs.shape[1] != follow.shape[1]:
         raise ValueError(f"{follow.shape[1]} observed numbers, but {next_obs.shape[1]} in the next observation")
-    same = envs.goes_on(next_obs[: len(follow)], follow)
+    same = foreign_data.goes_on(next_obs[: len(follow)], follow)
     return np.append(same, np.zeros(len(next_obs) - len(follow), bool))
 
 
@@ -281,7 +282,7 @@ room = MUCH  # bytes of memory that reading may take; `limit` sets it
 
 
 def inside(group, name):
-    """What lies under this name in the HDF5 file itself; links to other files are not followed."""
+    """What has this name in the HDF5 file itself; links to other files are not followed."""
     import h5py
 
     link = group.get(name, getlink=True) if isinstance(group, h5py.Group) else None
@@ -291,7 +292,7 @@ def inside(group, name):
 
 
 def opened(path, cache=1 << 20):
-    """An HDF5 file of which each array keeps so many bytes unpacked.  -> h5py.File"""
+    """An HDF5 file; of each of its arrays up to `cache` bytes are kept unpacked.  -> h5py.File"""
     import h5py
 
     return h5py.File(path, "r", rdcc_nbytes=cache)
@@ -357,7 +358,7 @@ def open_d4rl(path, task):
         raise ValueError(f"no {' and no '.join(absent)} in it: D4RL's layout has {', '.join(D4RL)}")
     names = [*D4RL, *(name for name in ("timeouts", "next_observations") if name in file)]
     columns = h5_columns(file, names)
-    if (largest := max(map(chunk_bytes, columns))) > 1 << 20:  # else it would be unpacked anew for each part
+    if (largest := max(map(chunk_bytes, columns))) > 1 << 20:  # otherwise each part would unpack it again
         file.close()
         columns = h5_columns(opened(path, largest), names)
     columns = dict(zip(names, columns))
@@ -374,7 +375,7 @@ def open_d4rl(path, task):
     def parts(table):
         silent = 0
         for rows in slices(n):
-            more = slice(rows.start, rows.stop + 1)  # and the row behind this part
+            more = slice(rows.start, rows.stop + 1)  # and the row after this part
             o, a, r = table_of(obs, more), table_of(act, rows), rew[rows].reshape(-1)
             if next_obs is None:
                 table.count(r, ended[rows])
@@ -396,7 +397,7 @@ def open_d4rl(path, task):
 
 
 def whole_rows(obs, act, rew, ended):
-    """Rows whose next observation is that of the row behind them; the last ones of episodes are left out.  -> Batch
+    """Rows with the observation of the next row as next_obs; the last row of each episode is left out.  -> Batch
 
     act (N, A), rew (N,); obs (N + 1, S), ended (N + 1,), or N where the last row has ended
     """
@@ -502,12 +503,12 @@ def answers(name):
 # --- from theirs to ours ----------------------------------------------------------------------------------------------
 
 
-FORCES = {"ant": (78, 84)}  # numbers behind the observation, of contact: Gymnasium's Ant-v5, and v2 to v4
+FORCES = {"ant": (78, 84)}  # how many contact forces follow: in Gymnasium's Ant-v5, in v2 to v4
 
 
 def position(task, seen):
-    """How many numbers stand before the task's own in an observation of `seen` numbers: none, or where the robot is in
-    the plane, which Gymnasium's robots show if asked to.  Or ValueError: no other width has a known meaning."""
+    """How many numbers come before the task's own in an observation of `seen` numbers: none, or the robot's position in
+    the plane, which Gymnasium's robots can show.  ValueError for another width, whose meaning nobody knows."""
     places = (0, task.hidden) if task.xml else (0,)
     widths = {front + task.obs_dim + n: front for n in (0, *FORCES.get(task.name, ())) for front in places}
     if seen not in widths:
@@ -534,7 +535,7 @@ def adapt(table, task):
         act = task.clip(act)
         farthest = max(farthest, np.max(np.abs(task.reward(obs, act, next_obs) - rew), initial=0))
         batch = envs.Batch(obs, act, rew, next_obs, part.terminated, part.truncated)
-        ends += envs.other_ends(batch, task)
+        ends += foreign_data.other_ends(batch, task)
         yield batch
     if counts["rows"] == 0:
         raise ValueError("no transitions in it")
@@ -545,7 +546,7 @@ def adapt(table, task):
         table.notes.append(f"actions beyond the limit in {share('outside')}: clipped, as the robot does")
     if counts["at_ten"]:
         table.notes.append(f"a velocity of exactly 10 or -10 in {share('at_ten')}: clipped there by its environment")
-    table.notes.extend(envs.notes_on_ends(ends, counts["rows"]))
+    table.notes.extend(foreign_data.notes_on_ends(ends, counts["rows"]))
     if farthest > 1e-3:
         table.notes.append(f"rewards up to {farthest:.2g} from this project's, which alone is used in imagination")
 

@@ -126,6 +126,25 @@ def test_a_run_that_began_with_other_rows_is_not_silently_gone_on_with(tmp_path,
     assert "began with its first rows" in err and err.count("\n") == 1
 
 
+UNFIT = {  # what is wrong in meta: the words that its refusal must hold
+    "notes that are none": ({"notes": 5}, "notes"),
+    "a bar of one number": ({"policy_return": [1]}, "policy_return"),
+    "a bar of text": ({"policy_return": ["y", "n"]}, "policy_return"),
+    "a bar too high": ({"policy_return": [10**400, 1]}, "policy_return"),
+    "a bar that is a number": ({"policy_return": 5}, "policy_return"),
+}
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_what_meta_may_not_say_is_refused_in_one_line(what, tmp_path):
+    meta, words = UNFIT[what]
+    path = tmp_path / "own.npz"
+    envs.write_npz(path, **chained([10])._asdict(), meta=json.dumps({"env": "pendulum", **meta}))
+    with pytest.raises(envs.DataError, match=words) as caught:
+        run.load_rows(path, PENDULUM)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
 # --- rows in no order -----------------------------------------------------------------------------------------------
 
 

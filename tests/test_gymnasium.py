@@ -16,6 +16,7 @@ import gymnasium as gym
 import gymnasium.wrappers.vector as wrappers
 import numpy as np
 import pytest
+import render
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from test_envs import headless_gl  # noqa: F401 (a fixture)
 
@@ -412,11 +413,11 @@ def test_what_draws(own, mode, working, after, tried, monkeypatch):
         if backend not in working.split():
             raise ImportError("two\nlines")
 
-    monkeypatch.setattr(envs, "_try_gl", try_gl)
+    monkeypatch.setattr(render, "try_gl", try_gl)
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     if own is not None:
         monkeypatch.setenv("MUJOCO_GL", own)
     works = not set(tried.split()).isdisjoint(working.split())
     with contextlib.nullcontext() if works else pytest.raises(RuntimeError, match="^[^\n]*two[^\n]*$"):
-        envs._choose_gl(mode)
+        render.choose_gl(mode)
     assert (os.environ.get("MUJOCO_GL"), notes) == (after, tried.split())

@@ -1017,7 +1017,7 @@ def attempt(kind, path, out):
             batch, _ = envs.load_dataset(out, HOPPER)
             assert 0 < len(batch.rew) and np.isfinite(batch.obs).all()
         elif kind == "dataset":
-            batch, _ = envs.load_dataset(path, PENDULUM)
+            batch, _ = run.load_rows(path, PENDULUM)
             assert batch.obs.shape == (len(batch.rew), 3) and np.isfinite(batch.obs).all()
             for line in (f"--mode collect --describe {path}", f"{SHORT} --data {path} --log_dir {path.parent}"):
                 assert run.main(line.split()) == 0, "a file that can be loaded can be told of, and used"

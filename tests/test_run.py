@@ -822,7 +822,7 @@ def test_ctrl_c_before_the_first_checkpoint_can_be_resumed_too(
 
 
 def test_ctrl_c_while_collecting_leaves_no_half_dataset(here, monkeypatch, capsys):
-    trip(monkeypatch, (envs, "in_order"), 1, KeyboardInterrupt())
+    trip(monkeypatch, (envs, "join"), 1, KeyboardInterrupt())
     assert interrupted(*COLLECT, "--out", "new.npz") not in (0, None)
     assert "--resume" not in stderr_line(capsys)
     assert tree(here) == {}
