@@ -93,9 +93,10 @@ def parser(cfg):
 
 
 @functools.cache
-def comments():
-    """The comment beside each field of bremen.Config.  -> {field: text}"""
-    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", inspect.getsource(bremen.Config), re.M))
+def comments(kind):
+    """The comment beside each field of a class of Configs.  -> {field: text}"""
+    source = "".join(inspect.getsource(c) for c in kind.__mro__ if issubclass(c, bremen.Config))
+    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", source, re.M))
 
 
 def add_field(group, name, cfg):
@@ -103,11 +104,13 @@ def add_field(group, name, cfg):
     value = getattr(cfg, name)
     kind = type(value)
     shown = " ".join(map(str, value)) if kind is tuple else value
-    options = {"help": f"{comments()[name]} [{shown}]".replace("%", "%%")}
+    options = {"help": f"{comments(type(cfg))[name]} [{shown}]".replace("%", "%%")}
     if kind is bool:
         options["action"] = argparse.BooleanOptionalAction
     elif kind is tuple:
         options.update(type=int, nargs="+", metavar="N")
+    elif name == "mode":
+        options["choices"] = dict.fromkeys((*bremen.CHOICES[name], *PAGES))
     elif name in bremen.CHOICES:
         options["choices"] = bremen.CHOICES[name]
     else:
@@ -117,7 +120,7 @@ def add_field(group, name, cfg):
 
 def read_flags(argv):
     """The flags that were given on a command line, and no others.  -> {name: value}; or UsageError"""
-    p = parser(read_config(look_ahead(argv)))
+    p = page("online").parser(argv) if mode_of(argv) == "online" else parser(read_config(look_ahead(argv)))
     _, unknown = p.parse_known_args(argv)
     if unknown:  # flags of the original program, or of none
         argv = page("original").translate(argv)
@@ -132,14 +135,28 @@ def look_ahead(argv):
     return vars(p.parse_known_args(argv)[0])
 
 
+def mode_of(argv):
+    """The mode that a command line asks for, by its flag or by the file of --param_path.  -> text; "": the default"""
+    flags = look_ahead(argv)
+    stored = read_json(flags["param_path"]) if "param_path" in flags else {}
+    mode = (stored | flags).get("mode")
+    return mode if isinstance(mode, str) else ""
+
+
+# Fields of mode online.  Earlier versions of run.py wrote them into the config.json of every run, whatever its mode.
+ONLINE_FIELDS = {"online_steps", "online_envs", "online_horizon"}
+
+
 def read_config(given, path=None):
     """The numbers of a run.  given: flags {name: value}; path: a JSON file of such values.  -> Config; or UsageError
 
     Each number comes from the first of these that has it: the flags, the file, and what bremen.configured chooses, a
     preset or the default.  Paths become absolute here, and only here: the next program may start in another folder.
     """
-    names = {f.name for f in fields(bremen.Config)}
     stored = read_json(path) if path else {}
+    kind = page("online").OnlineConfig if (stored | given).get("mode") == "online" else bremen.Config
+    names = {f.name for f in fields(kind)}
+    stored = {name: value for name, value in stored.items() if name in names or name not in ONLINE_FIELDS}
     if unknown := stored.keys() - names:
         raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
     flags = {name: value for name, value in given.items() if name in names}
@@ -150,7 +167,7 @@ def read_config(given, path=None):
         if "model_epochs" in flags:
             stored.pop("model_steps", None)  # see bremen.configured
         numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in (stored | flags).items()}  # widths of layers
-        cfg = bremen.configured(**numbers)
+        cfg = bremen.configured(kind, **numbers)
         return replace(cfg, data=cfg.data and os.path.realpath(cfg.data), data_dir=os.path.realpath(cfg.data_dir))
     except ValueError as e:
         raise UsageError(f"{path}: {e}" if path else str(e)) from e
@@ -276,11 +293,22 @@ def iteration_row(cfg, state, records, history, tested):
     if history.rows:
         row["evaluation_steps"] += history.rows[-1]["evaluation_steps"]
     row["model_loss"] = history.models[-1]["model_loss"]
+    return plain_numbers(row | means(records))
+
+
+def means(records):
+    """The mean of each number over those records in which it is finite.  -> {name: mean}, without what never is"""
+    found = {}
     for name in records[0]:
         values = [record[name] for record in records if np.isfinite(record[name])]
         if values:
-            row[name] = np.mean(values)
-    return {name: x.item() if isinstance(x, np.generic) else x for name, x in row.items()}  # for JSON
+            found[name] = np.mean(values)
+    return found
+
+
+def plain_numbers(row):
+    """A row with Python's numbers in place of NumPy's: JSON knows no others.  -> dict"""
+    return {name: x.item() if isinstance(x, np.generic) else x for name, x in row.items()}
 
 
 def evaluation(cfg, folder, state, starts):
@@ -296,7 +324,11 @@ def evaluation(cfg, folder, state, starts):
     imagined = bremen.imagined_returns(state, starts, cfg, rng)
     numbers = {"real_return": real.mean(), "real_return_std": real.std(), "real_length": steps.mean()}
     numbers |= {"imagined_return": imagined.mean(), "imagined_return_std": imagined.std()}
-    return numbers | {"evaluation_steps": steps.sum()}
+    numbers |= {"evaluation_steps": steps.sum()}
+    if cfg.eval_model:
+        of_models = page("model_error").measure(folder, cfg, state, rng)
+        numbers |= of_models | {"evaluation_steps": numbers["evaluation_steps"] + of_models["evaluation_steps"]}
+    return numbers
 
 
 def row_text(row):
@@ -454,6 +486,8 @@ def write_results(folder, cfg, state, history):
         (folder / "policies").mkdir(exist_ok=True)
         save_policy(folder / "policies" / f"{row['iteration']:04d}.npz", policy, cfg, **about)
     page("picture").plot_run(folder / "curves.png", cfg, history)
+    if cfg.tensorboard:
+        page("to_tensorboard").add_row(folder, row)
     page("provenance").write_about(folder / "run.json", cfg, history)
     write_csv(folder / "progress.csv", history.rows)
 
@@ -678,6 +712,8 @@ def check_new(folder):
 
 def check_packages(cfg):
     """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
+    if cfg.tensorboard:
+        page("to_tensorboard").check_extra()
     try:
         page("provenance").versions(), envs.TASKS[cfg.env].sim(), page("picture").figure()
     except Exception as e:  # broken files fail in as many ways as there are files
@@ -697,7 +733,7 @@ def check_flags(mode, opts):
 
 # --- entry ----------------------------------------------------------------------------------------------------------
 
-PAGES = {"collect": "collect", "evaluate": "evaluate"}  # mode: its page in examples/
+PAGES = {"online": "online", "collect": "collect", "evaluate": "evaluate"}  # mode: its page in examples/
 
 
 def page(name):
@@ -716,9 +752,7 @@ def main(argv=None):
     current = {}  # the run that is being made: its "cfg" and the flags "opts"
 
     def work():
-        flags = look_ahead(argv)
-        stored = read_json(flags["param_path"]) if "param_path" in flags else {}
-        if (mode := (stored | flags).get("mode")) in PAGES:
+        if (mode := mode_of(argv)) in PAGES:
             return page(PAGES[mode]).main(argv)
         opts = read_flags(argv)
         return max([run_one(cfg, opts, current) for cfg in configs_of(opts)])
@@ -745,12 +779,13 @@ def each_seed(cfg, opts):
     return [replace(cfg, seed=seed) for seed in seeds]
 
 
-def run_one(cfg, opts, current):
-    """One run.  -> exit status: 0, or 1 if its training diverged: another seed may do better"""
+def run_one(cfg, opts, current, run_mode=None):
+    """One run, by the function of its mode.  -> exit status: 0, or 1 (training diverged: another seed may do better)"""
     current.update(cfg=cfg, opts=opts)
     try:
         with page("resume").HELD:
-            run_offline(cfg, opts) if cfg.mode == "offline" else run_recursive(cfg, opts)
+            run_mode = run_mode or (run_offline if cfg.mode == "offline" else run_recursive)
+            run_mode(cfg, opts)
         return 0
     except FloatingPointError as e:
         way = "the same would happen again, so change a number and --exp_name"
