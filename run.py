@@ -110,7 +110,7 @@ def add_field(group, name, cfg):
     elif kind is tuple:
         options.update(type=int, nargs="+", metavar="N")
     elif name == "mode":
-        options["choices"] = dict.fromkeys((*bremen.CHOICES[name], *PAGES))
+        options["choices"] = MODES
     elif name in bremen.CHOICES:
         options["choices"] = bremen.CHOICES[name]
     else:
@@ -136,11 +136,13 @@ def look_ahead(argv):
 
 
 def mode_of(argv):
-    """The mode that a command line asks for, by its flag or by the file of --param_path.  -> text; "": the default"""
+    """The mode that a command line asks for, by its flag or by the file of --param_path.  -> text; or UsageError"""
     flags = look_ahead(argv)
     stored = read_json(flags["param_path"]) if "param_path" in flags else {}
-    mode = (stored | flags).get("mode")
-    return mode if isinstance(mode, str) else ""
+    mode = (stored | flags).get("mode", bremen.Config.mode)
+    if mode not in MODES:
+        raise UsageError(f"--mode {mode}: choose from {', '.join(MODES)}")
+    return mode
 
 
 # Fields of mode online.  Earlier versions of run.py wrote them into the config.json of every run, whatever its mode.
@@ -734,6 +736,7 @@ def check_flags(mode, opts):
 # --- entry ----------------------------------------------------------------------------------------------------------
 
 PAGES = {"online": "online", "collect": "collect", "evaluate": "evaluate"}  # mode: its page in examples/
+MODES = tuple(dict.fromkeys((*bremen.CHOICES["mode"], *PAGES)))  # each once
 
 
 def page(name):

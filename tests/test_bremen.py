@@ -4,16 +4,16 @@ import copy
 import inspect
 from dataclasses import asdict, fields, replace
 
+import model_error
 import numba
 import numpy as np
+import online
 import pytest
 import scipy.stats
 
 import bremen
 import envs
-import model_error
 import nets
-import online
 import trpo
 
 HOPPER, PENDULUM = envs.TASKS["hopper"], envs.TASKS["pendulum"]

@@ -5,6 +5,7 @@ import threading
 import time
 
 import numpy as np
+import online
 import pytest
 import scipy.integrate
 import scipy.stats
@@ -13,7 +14,6 @@ from autograd import grad, make_jvp
 from autograd import numpy as anp
 
 import nets
-import online
 
 NETS = [nets.Net(sizes, limit) for sizes in [(3, 2), (3, 5, 2), (3, 6, 4, 2)] for limit in (None, 0.4)]
 each_net = pytest.mark.parametrize("net", NETS, ids=str)

@@ -953,7 +953,7 @@ def test_tensorboard_from_the_csv_of_a_run(finished, here, capsys):
     """The same events as the run itself would write; once more, and they are not written twice."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     shutil.copytree(finished, here / "copy")
-    assert run.page("to_tensorboard").main(["copy"]) == 0 and "2 rows" in capsys.readouterr().out
+    assert run.page("to_tensorboard").main(["copy"]) == 0 and "3 rows" in capsys.readouterr().out
     events = accumulator.EventAccumulator(str(here / "copy" / "tensorboard")).Reload()
     assert {*events.Tags()["scalars"]} == {*rows_of(finished)[0]}
     rows = [(int(row["updates"]), float(row["real_return"])) for row in rows_of(finished)]
