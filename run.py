@@ -326,10 +326,9 @@ def evaluation(cfg, folder, state, starts):
     imagined = bremen.imagined_returns(state, starts, cfg, rng)
     numbers = {"real_return": real.mean(), "real_return_std": real.std(), "real_length": steps.mean()}
     numbers |= {"imagined_return": imagined.mean(), "imagined_return_std": imagined.std()}
-    numbers |= {"evaluation_steps": steps.sum()}
+    numbers["evaluation_steps"] = steps.sum()
     if cfg.eval_model:
-        of_models = page("model_error").measure(folder, cfg, state, rng)
-        numbers |= of_models | {"evaluation_steps": numbers["evaluation_steps"] + of_models["evaluation_steps"]}
+        page("model_error").add_numbers(numbers, folder, cfg, state, rng)
     return numbers
 
 
@@ -715,7 +714,7 @@ def check_new(folder):
 def check_packages(cfg):
     """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
     if cfg.tensorboard:
-        page("to_tensorboard").check_extra()
+        page("to_tensorboard").check()
     try:
         page("provenance").versions(), envs.TASKS[cfg.env].sim(), page("picture").figure()
     except Exception as e:  # broken files fail in as many ways as there are files

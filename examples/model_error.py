@@ -4,7 +4,8 @@ python run.py --env hopper --eval_model       # after each iteration: columns of
 python examples/model_error.py RUN            # the last policy of the run directory RUN; model.png goes there
 
 The policy acts in the simulator.  From the same first states and with the same noise on its actions it also acts in
-each member of the ensemble.  examples/run_directory.md says what the columns mean.
+each member of the ensemble.  examples/run_directory.md says what the columns mean.  "The original" is the authors'
+program: examples/original.md.
 
 Letters in shapes: T time, B trajectories side by side, K members, S observation dimension, N real transitions.
 """
@@ -144,6 +145,12 @@ def plot_paths(path, cfg, state, paths):
 
 
 # --- of a run, and of a finished one --------------------------------------------------------------------------------
+
+
+def add_numbers(numbers, folder, cfg, state, rng):
+    """Add the numbers of `measure` to those of run.evaluation; real steps are counted together."""
+    errors = measure(folder, cfg, state, rng)
+    numbers |= errors | {"evaluation_steps": numbers["evaluation_steps"] + errors["evaluation_steps"]}
 
 
 def measure(folder, cfg, state, rng):

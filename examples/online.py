@@ -107,7 +107,9 @@ def run_online(cfg, opts):
     run.start_run(folder, cfg, history)
     records = train_online(cfg, sample=progress.timed("sample")(trpo.sample_paths))
     state = follow(cfg, folder, records, history, progress)
-    plot_run(folder / "curves.png", cfg, history)
+    plot = run.page("plot")
+    key, seed, *curve = plot.read_run(folder)
+    plot.plot_runs({key: {seed: curve}}, folder / "curves.png")
     policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
     returns, _ = envs.evaluate(envs.TASKS[cfg.env], policy.sample, 100, rng, nets.workers())
     tested = run.summary(returns)
@@ -158,18 +160,6 @@ def write_results(folder, cfg, state, history):
         run.page("to_tensorboard").add_row(folder, row)
     run.page("provenance").write_about(folder / "run.json", cfg, history)
     run.write_csv(folder / "progress.csv", history.rows)
-
-
-def plot_run(path, cfg, history):
-    """curves.png: return of the sampled episodes over real transitions."""
-    picture = run.page("picture")
-    fig = picture.figure(figsize=(8, 5))
-    ax = fig.subplots()
-    returns = [row.get("sampled_return", np.nan) for row in history.rows]
-    alone = "o" if len(returns) == 1 else ""
-    ax.plot([row["real_steps"] for row in history.rows], returns, marker=alone)
-    ax.set(xlabel="real_steps", ylabel="return per episode", title=f"TRPO online: {cfg.env}, seed {cfg.seed}")
-    picture.save_figure(fig, path)
 
 
 # --- the command line -----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pathlib import Path
 import run
 
 
-def check_extra():
+def check():
     """run.UsageError unless the extra is installed: asked before a run begins, because the first row may take hours."""
     if not importlib.util.find_spec("tensorboardX"):
         raise run.UsageError("--tensorboard needs the extra: pip install -e '.[tensorboard]'")
@@ -89,7 +89,7 @@ def main(argv=None):
         )
         p.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="directories of runs")
         folders = p.parse_args(argv).runs
-        check_extra()
+        check()
         for folder in folders:
             convert(folder)
         return 0
