@@ -20,7 +20,6 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 import envs
 import nets
@@ -36,7 +35,7 @@ for _module, _name in (envs, "TaskVectorEnv"), (trpo, "fisher_vector"):  # nets:
 class Config:
     """Every number of a run.  Do not use the defaults as they are: configured(env=...) applies a preset."""
 
-    mode: str = "offline"  # offline: Algorithm 2; recursive: Algorithm 1; online: plain TRPO; the others work on files
+    mode: str = "offline"  # offline: Algorithm 2; recursive: Algorithm 1; the others have pages in examples/
     env: str = "hopper"  # the robot
     preset: str = "classroom"  # a run of seconds, minutes or hours
     seed: int = 0  # every random number of the run comes from it
@@ -102,14 +101,14 @@ class Config:
     # files (never influence training)
     keep_policies: bool = False  # keep the policy of every iteration, in policies/
     tensorboard: bool = False  # write event files for TensorBoard, too (with the extra `tensorboard`)
-    # mode online
-    online_steps: int = 1_000_000  # real transitions in total
-    online_envs: int = 32  # simulators side by side
-    online_horizon: int = 250  # steps of each per update
 
     def __post_init__(self):
         """ValueError, in one line, for the first field that makes no sense."""
         check(self)
+
+    def preset_numbers(self):
+        """What its preset changes in the defaults, for its mode and its environment.  -> {field: value}"""
+        return preset(self)
 
     def updates_by(self, deployment):
         """Total number of TRPO updates after `deployment` deployments; each gets the same number.  -> int"""
@@ -524,93 +523,13 @@ def imagined_returns(s, starts, cfg, rng, n_paths=40):
     return returns
 
 
-def compare_paths(s, cfg, rng, n_paths=20):
-    """The policy's real trajectories beside imagined ones from the same first states with the same action noise.
-
-    Trajectories go on for `horizon` steps (an episode at most), are normalised, and stand still once their episode has
-    ended.  Distances are root mean squares over time and coordinates [std], the `energy_distance`, too (the original:
-    the mean over time of roots); one_step_error_0, ... are those of each coordinate [its unit], over all time.
-    -> numbers, {"real": (T, B, S) and "imagined": (K, T, B, S) as observed, "error": (T,) distance after each step}
-    """
-    task, policy, K = envs.TASKS[cfg.env], policy_of(s, cfg), len(s.dynamics.phi)
-    T = min(cfg.horizon, task.max_steps)
-    env = envs.TaskVectorEnv(cfg.env, n_paths, nets.workers())
-    env.reset(seed=[int(i) for i in rng.integers(2**31, size=n_paths)])
-    paths, _ = trpo.sample_paths(env, policy, T, rng)
-    ended = paths.terminated | paths.truncated
-    noise = paths.act - policy.mean(paths.obs)
-    pool = np.repeat(paths.obs[:1], T, axis=0)
-    worlds = [parallel_rollout(s, cfg, pool, noise, [np.full(T, k)]) for k in range(K)]
-
-    first = time_of(ended) == np.arange(T)[:, None]  # rows of the first episodes
-    obs, act, next_obs = (x[first] for x in (paths.obs, task.clip(paths.act), paths.next_obs))
-    errors = [predict(s.dynamics, obs, act, k, cfg) - next_obs for k in range(K)]
-    one_step = np.sqrt(np.mean(np.square(errors), axis=(0, 1)))
-    real = freeze_at_end(paths.next_obs, ended)
-    imagined = np.stack([freeze_at_end(next_obs, terminated) for _, _, next_obs, terminated in worlds])
-    error = np.sqrt(np.mean((s.norm(imagined) - s.norm(real)) ** 2, axis=(0, 2, 3), dtype=np.float64))
-    drawn = imagined[rng.integers(K, size=n_paths), :, np.arange(n_paths)].swapaxes(0, 1)  # a member for each path
-    numbers = {"evaluation_steps": T * n_paths, "energy_distance": energy_distance(s.norm(real), s.norm(drawn))}
-    numbers |= {"path_error": float(np.mean(error)), "path_error_last": float(error[-1])}
-    numbers |= {f"one_step_error_{i}": float(e) for i, e in enumerate(one_step)}
-    return numbers, {"real": real, "imagined": imagined, "error": error}
-
-
-def freeze_at_end(next_obs, ended):
-    """Each path up to the end of its first episode, and that last state ever after.  (T, B, S), (T, B) -> (T, B, S)"""
-    T = len(ended)
-    end = np.where(ended.any(axis=0), np.argmax(ended, axis=0), T - 1)
-    rows = np.minimum(np.arange(T)[:, None], end)
-    return np.take_along_axis(next_obs, rows[:, :, None], axis=0)
-
-
-def energy_distance(x, y):
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'| of trajectories x, y (T, B, S), whose |.| is a root mean square (Szekely &
-    Rizzo 2013).  Pairs of one column share their noise, and are left out.  -> scalar"""
-    T, B, S = x.shape
-    flat = lambda z: z.swapaxes(0, 1).reshape(B, -1) / np.sqrt(T * S)  # its Euclidean distance: a root mean square
-    mean_distance = lambda a, b: np.mean(cdist(flat(a), flat(b))[~np.eye(B, dtype=bool)])
-    return float(2 * mean_distance(x, y) - mean_distance(x, x) - mean_distance(y, y))
-
-
-# --- mode online: TRPO on the simulator -----------------------------------------------------------------------------
-
-
-def train_online(cfg, state=None, *, sample=None, improve=None):
-    """Model-free TRPO (arXiv:1502.05477) on the simulator: trains behaviour policies, and is the yardstick.
-
-    Yields a record after each update, whose "sampled_return" is the mean of the episodes that ended in it, or NaN;
-    `state` continues from an earlier record's (the robots start new episodes).
-    """
-    sample, improve = sample or trpo.sample_paths, improve or trpo.improve
-    threads, task = nets.use_threads(cfg.threads), envs.TASKS[cfg.env]
-    s = state or start_online(cfg)
-    env = envs.TaskVectorEnv(cfg.env, cfg.online_envs, threads)
-    env.reset(seed=[int(i) for i in s.rng["collect"].integers(2**31, size=cfg.online_envs)])
-    while s.steps < cfg.online_steps:
-        paths, returns = sample(env, policy_of(s, cfg), cfg.online_horizon, s.rng["collect"])
-        theta, critic, info = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), cfg, s.rng["imagine"])
-        norm = s.norm.merge(paths.obs.reshape(-1, task.obs_dim))  # moves ever less: the policy is not adapted to it
-        steps = s.steps + paths.rew.size
-        s = s._replace(theta=theta, critic=critic, norm=norm, updates=s.updates + 1, steps=steps)
-        yield {"stage": "online", "state": s, "sampled_return": np.mean(returns or [np.nan]), **info}
-
-
-def start_online(cfg):
-    """A random policy; 2,000 random steps, not counted, tell how to normalise observations to begin with.  -> State"""
-    rng, task = streams(cfg.seed), envs.TASKS[cfg.env]
-    norm = nets.Normalizer.fit(envs.collect(task, envs.behavior(task, None, "random"), 2000, rng["collect"]).obs)
-    critic = trpo.new_critic(rng["init"], task.obs_dim, cfg)
-    return State(rng, norm, theta=new_policy(cfg, rng["init"]), critic=critic)
-
-
 # === presets and checks of Config: a reader of the algorithm may stop here ===========================================
 
 PRESETS = {  # what a preset changes in Config's defaults: for all environments ("*") and, on top, for single ones
     "smoke": {
         "*": dict(n_train=3000, deployments=2, members=2, model_hidden=(32, 32), model_epochs=3, policy_hidden=(32, 32),
                   clone_steps=300, iterations=2, iteration_updates=2, imagined_steps=2000, horizon=50, eval_episodes=4,
-                  eval_interval_episodes=2, online_steps=16_000, online_envs=8),
+                  eval_interval_episodes=2),
     },
     "classroom": {
         "*": dict(model_steps=30_000, model_patience=15),
@@ -652,11 +571,6 @@ RECURSIVE = {  # what mode recursive changes on top of that; all other numbers a
         "walker2d": dict(n_train=2_000_000, deployments=10, iterations=800),
     },
 }  # fmt: skip
-ONLINE = {  # the same for mode online
-    "*": dict(learn_std=True, std=0.5, policy_hidden=(64, 64), target_kl=0.015, gamma=0.99, lam=0.97, fisher_rows=1.0,
-              value_epochs=10, iteration_updates=10),
-    "ant": dict(std=0.3, target_kl=0.02),
-}  # fmt: skip
 
 
 def preset(cfg):
@@ -664,27 +578,29 @@ def preset(cfg):
 
     `paper` holds the original's sizes, and its numbers where they mean the same here.
     """
-    modes = {"recursive": RECURSIVE[cfg.preset], "online": ONLINE, "evaluate": {"*": dict(eval_episodes=100)}}
+    modes = {"recursive": RECURSIVE[cfg.preset], "evaluate": {"*": dict(eval_episodes=100)}}
     numbers = {}
     for table in PRESETS[cfg.preset], modes.get(cfg.mode, {}):
         numbers |= table.get("*", {}) | table.get(cfg.env, {})
     return numbers
 
 
-def configured(**given):
+def configured(kind=Config, /, **given):
     """The numbers of a preset, and those that are `given`: configured(env="ant", seed=1).  -> Config
+
+    kind: Config, or a class with more fields and presets (examples/online.py has one).
 
     What wins: a given number, then the preset's for the mode and the environment, for the mode, for the environment,
     for all, and at last the default.  An explicit model_epochs switches model_steps off.
     """
     if "model_epochs" in given:
         given = {"model_steps": 0} | given
-    first = Config(**{k: given[k] for k in ("mode", "env", "preset") if k in given})
-    return replace(first, **preset(first) | given)
+    first = kind(**{k: given[k] for k in ("mode", "env", "preset") if k in given})
+    return replace(first, **first.preset_numbers() | given)
 
 
 CHOICES = {
-    "mode": ("offline", "recursive", "online", "collect", "evaluate", "video", "plot"),
+    "mode": ("offline", "recursive", "collect", "evaluate", "video", "plot"),
     "env": envs.TASKS,  # by name; an own Task may be added
     "preset": tuple(PRESETS),
     "gradients": ("hand", "autograd"),
@@ -709,12 +625,12 @@ RANGES = {  # in which interval a number must lie if not in (0, inf)
 }
 
 
-def check(cfg):
+def check(cfg, choices=CHOICES):
     """ValueError, in one line, for the first field of a Config that makes no sense."""
     for field in fields(cfg):
         name, value, kind = field.name, getattr(cfg, field.name), type(field.default)
-        if name in CHOICES and value not in tuple(CHOICES[name]):
-            raise ValueError(f"--{name} {value}: choose from {', '.join(CHOICES[name])}")
+        if name in choices and value not in tuple(choices[name]):
+            raise ValueError(f"--{name} {value}: choose from {', '.join(choices[name])}")
         numbers = value if isinstance(value, tuple) else (value,) if kind in (int, float) else ()
         right = isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool)
         if not right or (kind is tuple and not all(isinstance(n, Integral) for n in numbers)):

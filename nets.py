@@ -199,14 +199,6 @@ class Normalizer(NamedTuple):
         mean = np.mean(x, axis=0, dtype=np.float64)
         return cls(mean, np.sqrt(np.mean((x - mean) ** 2, axis=0, dtype=np.float64)), float(len(x)))
 
-    def merge(self, x):
-        """After seeing the rows of x (N, S), too: pairwise update of Chan, Golub & LeVeque 1979.  -> Normalizer"""
-        new = Normalizer.fit(x)
-        n = self.count + new.count
-        shift, w = new.mean - self.mean, new.count / n
-        var = (1 - w) * self.std**2 + w * new.std**2 + w * (1 - w) * shift**2
-        return Normalizer(self.mean + w * shift, np.sqrt(var), n)
-
     def __call__(self, x):
         """(x - mean) / scale in the dtype of x.  (..., S) -> (..., S)"""
         return (x - self.mean.astype(x.dtype)) / self.scale.astype(x.dtype)

@@ -44,7 +44,10 @@ except (ImportError, AttributeError) as e:  # the second, too, where versions do
 
 sys.modules.setdefault("run", sys.modules[__name__])  # for pages, which import run
 HERE = Path(__file__).resolve().parent
+page = envs.page  # examples/NAME.py as a module
 PLACES = "data", "data_dir"  # fields of Config that say where files are
+# fields of mode online, which earlier versions wrote into the config.json of every run
+ONLINE_FIELDS = {"online_steps", "online_envs", "online_horizon"}
 FILE_FIELDS = *PLACES, "keep_policies", "tensorboard"  # fields that change files, and no number of a result
 
 
@@ -94,9 +97,10 @@ def parser(cfg):
 
 
 @functools.cache
-def comments():
-    """The comment beside each field of bremen.Config.  -> {field: text}"""
-    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", inspect.getsource(bremen.Config), re.M))
+def comments(kind):
+    """The comment beside each field of a class of Configs.  -> {field: text}"""
+    source = "".join(inspect.getsource(c) for c in kind.__mro__ if issubclass(c, bremen.Config))
+    return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", source, re.M))
 
 
 def add_field(group, name, cfg):
@@ -104,11 +108,13 @@ def add_field(group, name, cfg):
     value = getattr(cfg, name)
     kind = type(value)
     shown = " ".join(map(str, value)) if kind is tuple else value
-    options = {"help": f"{comments()[name]} [{shown}]".replace("%", "%%")}
+    options = {"help": f"{comments(type(cfg))[name]} [{shown}]".replace("%", "%%")}
     if kind is bool:
         options["action"] = argparse.BooleanOptionalAction
     elif kind is tuple:
         options.update(type=int, nargs="+", metavar="N")
+    elif name == "mode":
+        options["choices"] = MODES
     elif name in bremen.CHOICES:
         options["choices"] = bremen.CHOICES[name]
     else:
@@ -116,9 +122,9 @@ def add_field(group, name, cfg):
     group.add_argument(f"--{name}", **options)
 
 
-def read_flags(argv):
-    """The flags that were given on a command line, and no others.  -> {name: value}; or UsageError"""
-    p = parser(read_config(look_ahead(argv)[0]))
+def read_flags(argv, p=None):
+    """The flags that were given on a command line.  p: a page's Parser.  -> {name: value}; or UsageError"""
+    p = p or parser(read_config(look_ahead(argv)[0]))
     _, unknown = p.parse_known_args(argv)
     if unknown:  # flags of the original program, or of none
         argv = page("original").translate(argv)
@@ -134,14 +140,27 @@ def look_ahead(argv, names=("mode", "env", "preset")):
     return vars(given), others
 
 
+def mode_of(argv):
+    """The mode that a command line asks for, by its flag or by the file of --param_path.  -> text; or UsageError"""
+    flags, _ = look_ahead(argv, ["mode", "param_path"])
+    stored = read_json(flags["param_path"]) if "param_path" in flags else {}
+    mode = (stored | flags).get("mode", bremen.Config.mode)
+    if mode not in MODES:
+        raise UsageError(f"--mode {mode}: choose from {', '.join(MODES)}")
+    return mode
+
+
 def read_config(given, path=None):
     """The numbers of a run.  given: flags {name: value}; path: a JSON file of such values.  -> Config; or UsageError
 
     Each number comes from the first of these that has it: the flags, the file, and what bremen.configured chooses, a
     preset or the default.  Paths become absolute here, and only here: the next program may start in another folder.
     """
-    names = {f.name for f in fields(bremen.Config)}
     stored = read_json(path) if path else {}
+    kind = page("online").OnlineConfig if (stored | given).get("mode") == "online" else bremen.Config
+    names = {f.name for f in fields(kind)}
+    for name in ONLINE_FIELDS - names:
+        stored.pop(name, None)
     if unknown := stored.keys() - names:
         raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
     flags = {name: value for name, value in given.items() if name in names}
@@ -152,7 +171,7 @@ def read_config(given, path=None):
         if "model_epochs" in flags:
             stored.pop("model_steps", None)  # see bremen.configured
         numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in (stored | flags).items()}  # widths of layers
-        cfg = bremen.configured(**numbers)
+        cfg = bremen.configured(kind, **numbers)
         return replace(cfg, data=cfg.data and os.path.realpath(cfg.data), data_dir=os.path.realpath(cfg.data_dir))
     except ValueError as e:
         raise UsageError(f"{path}: {e}" if path else str(e)) from e
@@ -273,11 +292,22 @@ def iteration_row(state, records, history, tested):
     if history.rows:
         row["evaluation_steps"] += history.rows[-1]["evaluation_steps"]
     row["model_loss"] = history.models[-1]["model_loss"]
+    return plain_numbers(row | means(records))
+
+
+def means(records):
+    """The mean of each number over those records in which it is finite.  -> {name: mean}, without what never is"""
+    found = {}
     for name in records[0]:
         values = [record[name] for record in records if np.isfinite(record[name])]
         if values:
-            row[name] = np.mean(values)
-    return {name: x.item() if isinstance(x, np.generic) else x for name, x in row.items()}  # for JSON
+            found[name] = np.mean(values)
+    return found
+
+
+def plain_numbers(row):
+    """A row with Python's numbers in place of NumPy's: JSON knows no others.  -> dict"""
+    return {name: x.item() if isinstance(x, np.generic) else x for name, x in row.items()}
 
 
 def evaluation(cfg, folder, state, starts):
@@ -427,9 +457,9 @@ def write_results(folder, cfg, state, history):
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
         save_policy(folder / "policies" / f"{row['iteration']:04d}.npz", policy, cfg, **about)
+    page("picture").plot_run(folder / "curves.png", cfg, history)
     if cfg.tensorboard:
         page("to_tensorboard").add_row(folder, row)
-    page("picture").plot_run(folder / "curves.png", cfg, history)
     page("provenance").write_about(folder / "run.json", cfg, history)
     write_csv(folder / "progress.csv", history.rows)
 
@@ -682,16 +712,7 @@ def check_flags(mode, opts):
 
 # The page in examples/ of each mode that has one.
 PAGES = {"collect": "collect", "evaluate": "evaluate", "online": "online", "video": "film", "plot": "plot"}
-
-
-def page(name):
-    """The module examples/NAME.py, loaded once.  -> module"""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, HERE / "examples" / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules[name] = module
-    return sys.modules[name]
+MODES = "offline", "recursive", *PAGES
 
 
 def main(argv=None):
@@ -711,20 +732,11 @@ def main(argv=None):
     return guarded("run.py", work, lambda: page("resume").how_to_go_on(**current))
 
 
-def mode_of(argv):
-    """The mode that a command line names, or the file in its --param_path.  -> name, or None"""
-    given, _ = look_ahead(argv, ["mode", "param_path"])
-    stored = read_json(given["param_path"]) if "param_path" in given else {}
-    return given.get("mode", stored.get("mode"))
-
-
 def configs_of(opts):
     """What the flags of a command line ask for: a Config per seed.  -> list; or UsageError"""
     base = page("resume").read_config(opts) if "resume" in opts else read_config(opts, opts.get("param_path"))
     check_flags(base.mode, opts)
     check_packages(base)
-    if "models" in opts and not Path(opts["models"]).is_dir():
-        raise UsageError(f"--models {opts['models']}: no such folder")
     configs = each_seed(base, opts)
     if "resume" not in opts:
         for cfg in configs:
@@ -740,12 +752,12 @@ def each_seed(cfg, opts):
     return [replace(cfg, seed=seed) for seed in seeds]
 
 
-def run_one(cfg, opts, current):
-    """One run.  -> exit status: 0, or 1 if its training diverged: another seed may do better"""
+def run_one(cfg, opts, current, run_mode=None):
+    """One run, by the function of its mode.  -> exit status: 0, or 1 (training diverged: another seed may do better)"""
     current.update(cfg=cfg, opts=opts)
     try:
         with page("resume").HELD:
-            run_mode = run_offline if cfg.mode == "offline" else run_recursive
+            run_mode = run_mode or (run_offline if cfg.mode == "offline" else run_recursive)
             run_mode(cfg, opts)
         return 0
     except FloatingPointError as e:

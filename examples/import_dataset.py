@@ -646,27 +646,6 @@ def isolated(f, *args):
     return process.exitcode
 
 
-def find_original(cfg):
-    """data/<Agent>/<noise>/data.index below --data_dir, where the original program wants its data, as an .npz.
-
-    It is converted once.  -> Path, None where there is no such file; or run.UsageError, envs.DataError
-    """
-    task = envs.TASKS[cfg.env]
-    agent = task.env_id.removeprefix("bremen/").removesuffix("-v0")
-    index = Path(cfg.data_dir, agent, cfg.noise, "data.index")
-    if not index.exists():
-        return None
-    digest = envs.sha256(index)  # it holds checksums of the data themselves
-    path = Path(cfg.data_dir, cfg.env, f"brac_{cfg.noise}_{digest[:8]}.npz")
-    if not path.exists():
-        words = shlex.join(["brac", str(index.parent), "--env", cfg.env])
-        with run.writing(path, f"python examples/import_dataset.py {words} --out FILE makes one for --data FILE"):
-            envs.make_folder(path.parent)
-            tempfile.TemporaryFile(dir=path.parent).close()  # here, because `convert` blames the file that it reads
-            convert("brac", index, task, path, run.say)
-    return path
-
-
 def main(argv=None):
     """Run the command line.  -> exit status: 0, 2 for what cannot be used, 130 for Ctrl-C"""
     p = run.Parser(prog="import_dataset.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -82,10 +82,7 @@ def deployments(words, interval):
     given = stored | given
     iterations = given.get("iterations")
     if iterations is None:
-        try:
-            iterations = bremen.configured(**{k: given[k] for k in ("mode", "env", "preset") if k in given}).iterations
-        except ValueError as e:
-            raise run.UsageError(str(e)) from e
+        iterations = run.read_config({k: given[k] for k in ("mode", "env", "preset") if k in given}).iterations
     whole = isinstance(iterations, int) and interval >= 1 and iterations % interval == 0
     if given.get("mode") != "recursive" or not whole:
         problem = f"--interval {interval}: for --mode recursive, must divide --iterations {iterations}"

@@ -41,7 +41,7 @@ def commit():
 
 def command(cfg):
     """The shortest command line with the numbers of `cfg`; it does not say where files are.  -> text"""
-    plain = bremen.configured(mode=cfg.mode, env=cfg.env, preset=cfg.preset)
+    plain = bremen.configured(type(cfg), mode=cfg.mode, env=cfg.env, preset=cfg.preset)
     if cfg.model_epochs != plain.model_epochs:
         plain = replace(plain, model_steps=0)  # as bremen.configured does when epochs are given
     words = ["python run.py", f"--mode {cfg.mode}", f"--env {cfg.env}"]

@@ -4,8 +4,10 @@ import copy
 import inspect
 from dataclasses import asdict, fields, replace
 
+import model_error
 import numba
 import numpy as np
+import online
 import pytest
 import scipy.stats
 
@@ -86,12 +88,13 @@ def test_config_cannot_be_changed_by_accident():
         TINY.seed = 1
 
 
-@pytest.mark.parametrize("mode", bremen.CHOICES["mode"])
+@pytest.mark.parametrize("mode", [*bremen.CHOICES["mode"], "online"])
 @pytest.mark.parametrize("preset", bremen.CHOICES["preset"])
 def test_every_preset_makes_a_valid_config(mode, preset):
     for env in envs.TASKS:
-        first = bremen.Config(mode=mode, env=env, preset=preset)
-        changes = bremen.preset(first)
+        first = online.OnlineConfig() if mode == "online" else bremen.Config(mode=mode)
+        first = replace(first, env=env, preset=preset)
+        changes = first.preset_numbers()
         cfg = replace(first, **changes)  # a field that does not exist raises
         assert (cfg.mode, cfg.env, cfg.preset) == (mode, env, preset)
         assert all(type(asdict(cfg)[k]) is type(v) for k, v in asdict(first).items()), "a preset keeps the types"
@@ -110,9 +113,17 @@ def test_an_environment_overrides_its_preset_and_mode_online_both():
     assert changes(preset="paper", env="hopper")["target_kl"] == 2.3e-4
     assert changes(preset="paper", env="hopper")["horizon"] == 1000
     assert "horizon" not in changes(preset="paper", env="ant")
-    small, online = (changes(preset="smoke", env="hopper", mode=mode) for mode in ("offline", "online"))
-    assert small["policy_hidden"] == (32, 32) and online["policy_hidden"] == (64, 64)
-    assert online["learn_std"] and "learn_std" not in small
+    small = changes(preset="smoke", env="hopper", mode="offline")
+    plain = online.OnlineConfig(preset="smoke", env="hopper").preset_numbers()
+    assert small["policy_hidden"] == (32, 32) and plain["policy_hidden"] == (64, 64)
+    assert plain["learn_std"] and "learn_std" not in small and "online_steps" not in small
+    ant = bremen.configured(online.OnlineConfig, env="ant", preset="smoke", online_envs=3)
+    assert (ant.mode, ant.std, ant.target_kl, ant.online_steps, ant.online_envs) == ("online", 0.3, 0.02, 16_000, 3)
+    with pytest.raises(ValueError, match="^--mode online: choose from offline"):
+        bremen.Config(mode="online")
+    for wrong in ({"mode": "offline"}, {"online_envs": 0}, {"online_steps": 2.5}, {"gamma": 2.0}):
+        with pytest.raises(ValueError, match=f"^--{next(iter(wrong))} "):
+            online.OnlineConfig(**wrong)
 
 
 def test_epochs_that_are_asked_for_are_not_raised_by_the_preset():
@@ -904,16 +915,16 @@ def test_the_whole_loop_learns_what_is_paid_for(data):
 
 # --- mode online --------------------------------------------------------------------------------------------
 
-ONLINE = replace(
-    TINY, mode="online", std=0.5, learn_std=True, policy_hidden=(64,), value="linear", gamma=0.95, target_kl=0.05,
+ONLINE = online.OnlineConfig(**asdict(TINY) | dict(
+    mode="online", std=0.5, learn_std=True, policy_hidden=(64,), value="linear", gamma=0.95, target_kl=0.05,
     online_envs=10, online_horizon=200, online_steps=60_000,
-)  # fmt: skip
+))  # fmt: skip
 
 
 def test_online_trpo_learns_to_swing_the_pendulum_up():
     """From about -1200 per episode; seeds 0 to 3 reach between -190 and -670."""
-    *_, record = bremen.train_online(ONLINE)
-    first, last = bremen.start_online(ONLINE), record["state"]
+    *_, record = online.train_online(ONLINE)
+    first, last = online.start_online(ONLINE), record["state"]
     before, after = (
         envs.evaluate(PENDULUM, nets.Policy(s.theta, s.norm, bremen.policy_net(ONLINE)).mean, 40, rng_of())[0].mean()
         for s in (first, last)
@@ -924,7 +935,7 @@ def test_online_trpo_learns_to_swing_the_pendulum_up():
 
 def short_online(state=None, **changes):
     cfg = replace(ONLINE, online_steps=1000, online_envs=5, online_horizon=50, **changes)
-    return [{**r, "state": copy.deepcopy(r["state"])} for r in bremen.train_online(cfg, state)]
+    return [{**r, "state": copy.deepcopy(r["state"])} for r in online.train_online(cfg, state)]
 
 
 def test_online_steps_are_counted_and_limited():
@@ -956,7 +967,7 @@ def test_online_parts_can_be_replaced():
         return theta, critic, {"mine": 1}
 
     cfg = replace(ONLINE, online_steps=500, online_envs=5, online_horizon=50)
-    records = list(bremen.train_online(cfg, sample=sample, improve=improve))
+    records = list(online.train_online(cfg, sample=sample, improve=improve))
     assert called == [(5, 50)] * 2 and records[-1]["mine"] == 1
 
 
@@ -1193,7 +1204,7 @@ def test_pretrain_value_is_used(data):
 def test_held_by_hand():
     x = np.arange(12.0).reshape(4, 3, 1)
     ended = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1]], bool)
-    frozen = bremen.freeze_at_end(x, ended)[..., 0].T
+    frozen = model_error.freeze_at_end(x, ended)[..., 0].T
     np.testing.assert_array_equal(frozen, [[0, 3, 3, 3], [1, 4, 7, 10], [2, 5, 8, 11]])
 
 
@@ -1220,7 +1231,7 @@ def exact_models(monkeypatch, members=2, error=0.0):
     theta = bremen.new_policy(cfg, rng_of())
     norm = nets.Normalizer(np.zeros(3), np.array([1.0, 1.0, 4.0]))
     dynamics = bremen.Dynamics(np.zeros((members, 1)), None, None, None, None)
-    return bremen.compare_paths(bremen.State({}, norm, dynamics, theta=theta), cfg, rng_of(1))
+    return model_error.compare_paths(bremen.State({}, norm, dynamics, theta=theta), cfg, rng_of(1))
 
 
 def test_exact_models_have_no_error(monkeypatch):

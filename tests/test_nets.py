@@ -5,6 +5,7 @@ import threading
 import time
 
 import numpy as np
+import online
 import pytest
 import scipy.integrate
 import scipy.stats
@@ -357,7 +358,7 @@ def test_merged_pieces_are_the_whole(cuts):
     first, *rest = np.split(x, cuts)
     merged = nets.Normalizer.fit(first)
     for piece in rest:
-        merged = merged.merge(piece)
+        merged = online.merge(merged, piece)
     whole = nets.Normalizer.fit(x)
     np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(merged.std, whole.std, rtol=1e-12)
@@ -366,7 +367,7 @@ def test_merged_pieces_are_the_whole(cuts):
 
 def test_merge_of_pieces_that_are_each_constant():
     """0 three times, then 3 once: mean 3/4, variance 9 * 1/4 * 3/4; and a dimension that is 5 throughout."""
-    merged = nets.Normalizer.fit(np.array([[0.0, 5.0]] * 3)).merge(np.array([[3.0, 5.0]]))
+    merged = online.merge(nets.Normalizer.fit(np.array([[0.0, 5.0]] * 3)), np.array([[3.0, 5.0]]))
     np.testing.assert_allclose(merged.mean, [0.75, 5])
     np.testing.assert_allclose(merged(np.array([[0.75 + math.sqrt(27 / 16), 5 + 1]])), [[1, 1]])
 

@@ -208,7 +208,7 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "out without its modes": (["--mode", "offline", "--out", "a.npz"], "--out"),
     "members of nothing": (["--mode", "evaluate", "--members", "9"], "--members"),
     "the clone's flag online": (["--mode", "online", "--no-bc_init"], "--no-bc_init"),
-    "data online": (["--mode", "online", "--data", "a.npz"], "--data: only with --mode offline"),
+    "data online": (["--mode", "online", "--data", "a.npz"], "--data"),
     "deployments offline": (["--deployments", "1"], "--deployments: only with --mode recursive"),
     "abbreviated flag": (["--exp", "a"], "--exp"),
     "flag with a hyphen": (["--target-kl", "1"], "did you mean --target_kl?"),
@@ -364,7 +364,7 @@ def test_flags_of_one_mode_exist():
     assert {
         name for names in run.FLAGS_OF_ONE_MODE.values() for name in names
     } <= flags and run.FLAGS_OF_ONE_MODE.keys().isdisjoint(run.PAGES)
-    assert {*run.FLAGS_OF_ONE_MODE, *run.PAGES} == set(bremen.CHOICES["mode"])
+    assert {*run.FLAGS_OF_ONE_MODE, *run.PAGES} == set(run.MODES)
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -913,6 +913,25 @@ def test_eval_model_leaves_numbers_and_a_picture(again):
         assert picture.format == "PNG" and len(set(picture.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
 
 
+def test_model_error_of_a_finished_run(again, here, capsys):
+    """The last policy of a run directory: its numbers are printed, and nothing but model.png changes."""
+    shutil.copytree(again[0], here / "copy")
+    (here / "copy" / "model.png").unlink()
+    before = tree(here)
+    assert run.page("model_error").main(["copy"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    numbers = {name: float(text) for name, text in map(str.split, lines)}
+    assert numbers.keys() <= rows_of(again[0])[0].keys() and np.isfinite(list(numbers.values())).all()
+    assert numbers["evaluation_steps"] == 20 * 25 and last == "look at copy/model.png"
+    after = tree(here)
+    assert after.pop("copy/model.png")[1:4] == b"PNG" and after == before
+    shutil.copy(again[0] / "config.json", here)
+    for words, why in ((["absent"], "not the directory of a run"), (["."], "no checkpoint.npz")):
+        assert run.page("model_error").main(words) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("model_error.py: ") and why in err and err.count("\n") == 1
+
+
 def test_eval_model_and_kept_policies_never_influence_training(again, here, no_pictures):
     go(*AGAIN)
     theta, plain = (
@@ -932,6 +951,23 @@ def test_tensorboard_shows_the_columns_of_progress(finished, dataset, here, no_p
         shown = [(event.step, event.value) for event in events.Scalars(name)]
         np.testing.assert_allclose(shown, rows, rtol=1e-6)
     assert untimed(folder) == untimed(finished)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_from_the_csv_of_a_run(finished, here, capsys):
+    """The same events as the run itself would write; once more, and they are not written twice."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    shutil.copytree(finished, here / "copy")
+    assert run.page("to_tensorboard").main(["copy"]) == 0 and "3 rows" in capsys.readouterr().out
+    events = accumulator.EventAccumulator(str(here / "copy" / "tensorboard")).Reload()
+    assert {*events.Tags()["scalars"]} == {*rows_of(finished)[0]}
+    rows = [(int(row["updates"]), float(row["real_return"])) for row in rows_of(finished)]
+    np.testing.assert_allclose([(e.step, e.value) for e in events.Scalars("real_return")], rows, rtol=1e-6)
+    before = tree(here)
+    for words in (["copy"], ["absent"]):
+        assert run.page("to_tensorboard").main(words) == 2
+        assert capsys.readouterr().err.startswith(f"to_tensorboard.py: {words[0]}/")
+    assert tree(here) == before
 
 
 def test_tensorboard_without_its_extra(dataset, here, monkeypatch, capsys):
@@ -1525,7 +1561,7 @@ def test_an_interrupted_online_run_is_not_told_to_resume(here, monkeypatch, caps
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "train", interrupt)
+    monkeypatch.setattr(run.page("online"), "follow", interrupt)
     assert run.main("--env pendulum --mode online --preset smoke".split()) == 130
     err = capsys.readouterr().err
     assert "resume" not in err and "another --exp_name" in err
@@ -1694,7 +1730,6 @@ EVERYTHING = dict(
     clip_states=False, member_per="path", alpha=0.25, target_kl=0.02, gamma=0.9, lam=0.8, cg_iters=4,
     cg_damping=0.2, fisher_rows=0.5, backtrack=0.7, max_backtracks=5, accept_ratio=0.05, value="linear",
     value_hidden=[4], value_epochs=2, value_batch=45, value_lr=3e-3, eval_episodes=3, eval_interval_episodes=2,
-    online_steps=500, online_envs=3, online_horizon=20,
 )  # fmt: skip
 
 
@@ -1821,6 +1856,45 @@ def test_online_leaves_a_run_directory(online):
     assert meta["real_steps"] == 400 and np.isfinite(policy.theta).all()
     with Image.open(online[0] / "curves.png") as picture:
         assert picture.format == "PNG" and min(picture.size) >= 400
+
+
+def test_fields_of_mode_online_in_older_runs(reference, finished, online, here, monkeypatch, capsys):
+    """Older versions wrote these fields into the config.json of every run; it is used all the same."""
+    old = here / "log/pendulum/offline/bremen/bremen0"
+    shutil.copytree(finished, old)
+    config = json.loads((old / "config.json").read_text())
+    old_config = config | {"online_steps": 16_000, "online_envs": 8, "online_horizon": 250}
+    (old / "config.json").write_text(json.dumps(old_config))
+    monkeypatch.chdir(reference[0])
+    go("--resume", old)
+    assert "nothing is left to do" in capsys.readouterr().out
+    assert run.read_config({}, old / "config.json") == run.read_config({}, finished / "config.json")
+    assert run.read_config({}, online[0] / "config.json").online_steps == 400
+    (old / "config.json").write_text(json.dumps(old_config | {"online_step": 1}))
+    with pytest.raises(run.UsageError, match="unknown online_step$"):
+        run.read_config({}, old / "config.json")
+    assert run.main(["--resume", str(online[0])]) == 2
+    assert "only --mode offline and recursive can be resumed" in stderr_line(capsys)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_online_keeps_policies_and_events(online, here, no_pictures):
+    """By a line in the words of the original, too; steps of events are real transitions."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    go(*ONLINE, "--save_variables", "--tensorboard")
+    folder = here / "log/pendulum/online/bremen/bremen0"
+    assert untimed(folder) == untimed(online[0])
+    assert sorted(p.name for p in (folder / "policies").iterdir()) == ["0000.npz", "0001.npz"]
+    events = accumulator.EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("sampled_return")] == [200, 400]
+
+
+def test_online_help_names_its_flags(capsys):
+    with pytest.raises(SystemExit):
+        run.main(["--mode", "online", "--env", "ant", "--help"])
+    texts = help_entries(capsys.readouterr().out)[1]
+    assert texts["--online_steps"] == "real transitions in total [1000000]" and texts["--std"].endswith("[0.3]")
+    assert "--members" not in texts and all(texts[f"--{name}"] for name in run.page("online").FLAGS)
 
 
 def test_online_same_seed_same_bytes(online, here, no_pictures):
@@ -1973,7 +2047,9 @@ def test_video_without_a_screen_explains_itself(here, monkeypatch, capsys):
 
 
 def test_command_repeats_the_numbers():
-    given = dict(mode="online", env="hopper", seed=3, preset="smoke", model_hidden=(8, 9), bc_init=False)
+    given = dict(
+        mode="online", env="hopper", seed=3, preset="smoke", policy_hidden=(8, 9), learn_std=False, online_envs=3
+    )
     cfg = run.read_config(given)
     for files in ({}, {"data": "x.npz", "data_dir": "d", "keep_policies": True, "tensorboard": True}):
         words = run.page("provenance").command(dataclasses.replace(cfg, **files)).split()[2:]
