@@ -457,9 +457,9 @@ def write_results(folder, cfg, state, history):
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
         save_policy(folder / "policies" / f"{row['iteration']:04d}.npz", policy, cfg, **about)
-    page("picture").plot_run(folder / "curves.png", cfg, history)
     if cfg.tensorboard:
         page("to_tensorboard").add_row(folder, row)
+    page("picture").plot_run(folder / "curves.png", cfg, history)
     page("provenance").write_about(folder / "run.json", cfg, history)
     write_csv(folder / "progress.csv", history.rows)
 

@@ -7,7 +7,7 @@ The policy acts in the simulator.  From the same first states and with the same 
 each member of the ensemble.  examples/run_directory.md says what the columns mean.  "The original" is the authors'
 program: examples/original.md.
 
-Letters in shapes: T time, B trajectories side by side, K members, S observation dimension, N real transitions.
+Letters in shapes: T time, B trajectories side by side, K members, S observation dimension.
 """
 
 import argparse

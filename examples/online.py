@@ -11,7 +11,7 @@ Letters in shapes: N rows, S observation dimension.
 import shlex
 import sys
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -167,7 +167,7 @@ def write_results(folder, cfg, state, history):
 FLAGS = "env preset seed threads gradients policy_hidden std density_std learn_std iteration_updates".split()
 FLAGS += "target_kl gamma lam cg_iters cg_damping fisher_rows backtrack max_backtracks accept_ratio".split()
 FLAGS += "value value_hidden value_epochs value_batch value_lr keep_policies tensorboard".split()
-FLAGS += [f.name for f in fields(OnlineConfig) if f.name in run.ONLINE_FIELDS]
+FLAGS += "online_steps online_envs online_horizon".split()
 
 
 def parser(argv):
