@@ -180,7 +180,8 @@ EXAMINE = """
 import hashlib, json, sys
 sys.path = [sys.argv.pop(1), *filter(None, sys.path)]
 import run
-pages = [f"examples/{name}" for name in ("collect", "fitted_models", "import_dataset", "original", "resume")]
+pages = "collect fitted_models import_dataset model_error online original resume".split()
+pages = [f"examples/{name}" for name in pages]
 names = [f"{name}.py" for name in ("bremen", "envs", "nets", "trpo", "run", *pages)]
 paths = [*(run.HERE / name for name in names), *sorted(run.HERE.glob("examples/behavior/*.npz"))]
 digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.exists())).hexdigest()

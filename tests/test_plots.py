@@ -124,3 +124,15 @@ def test_a_folder_without_a_run_is_refused(plot, tmp_path):
     for wrong in "absent", "no_run":
         status, line = plot("kind", wrong)
         assert status == 2 and line.count("\n") == 1 and wrong in line
+
+
+def test_seeds_of_an_earlier_version_are_the_same_experiment(plot, tmp_path):
+    """It wrote the numbers of mode online into every config.json; in mode online they are numbers of the run."""
+    for seed in 0, 1:
+        path = make(tmp_path / f"kind/x{seed}", seed, [1, 2]) / "config.json"
+        config = {k: v for k, v in json.loads(path.read_text()).items() if not k.startswith("online_")}
+        path.write_text(json.dumps(config | ({"online_steps": 9, "online_envs": 8} if seed else {})))
+    ax, _ = plot("kind")
+    assert labels(ax) == ["pendulum, offline, kind (n = 2)"]
+    experiment_of = run.page("run_directory").experiment_of
+    assert experiment_of({"mode": "online", "online_steps": 9}) != experiment_of({"mode": "online", "online_steps": 8})
