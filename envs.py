@@ -531,7 +531,7 @@ def sha256(path):
 
 
 def write_npz(path, **arrays):
-    """Write an .npz, whole or not at all.  ValueError for what could only be stored as a pickle."""
+    """Write an .npz, whole or not at all.  No pickles, unlike the original: ValueError for what would need one."""
     if objects := [name for name, value in arrays.items() if np.asarray(value).dtype.hasobject]:
         raise ValueError(f"{path}: {', '.join(objects)} could only be stored as pickles")
     write_whole(path, lambda f: np.savez(f, **arrays))
@@ -621,13 +621,13 @@ def load_dataset(path, task=None):
     n, task = arrays["rew"].size, tasks[meta["env"]]
     S, A = task.obs_dim, task.act_dim
     shapes = Batch((n, S), (n, A), (n,), (n, S), (n,), (n,))
-    columns = (_column(f"{path}: {name}", arrays[name], getattr(shapes, name)) for name in Batch._fields)
+    kinds = Batch("float", "float", "float", "float", "bool", "bool")
+    columns = (_column(f"{path}: {name}", arrays[name], *rule) for name, *rule in zip(Batch._fields, shapes, kinds))
     return Batch(*columns), meta
 
 
-def _column(name, x, shape):
-    """A column of a dataset, checked: bool for terminated and truncated, else finite floats.  -> bool or float32"""
-    kind = "bool" if name.endswith("ated") else "float"
+def _column(name, x, shape, kind):
+    """A column of a dataset, checked: "bool", or finite numbers for "float".  -> bool or float32"""
     if x.shape != shape or not x.dtype.name.startswith(kind) or len(x) == 0:
         raise DataError(f"{name} is {x.dtype} {x.shape}, not {kind} {shape}, n > 0")
     if kind == "bool":
