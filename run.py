@@ -10,18 +10,14 @@ original" does differently, and what its flags are called here: examples/origina
 
 import argparse
 import contextlib
-import csv
 import difflib
 import functools
-import importlib.util
 import inspect
-import io
 import json
 import os
 import re
 import shutil
 import sys
-import time
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -45,6 +41,7 @@ except (ImportError, AttributeError) as e:  # the second, too, where versions do
 sys.modules.setdefault("run", sys.modules[__name__])  # for pages, which import run
 HERE = Path(__file__).resolve().parent
 page = envs.page  # examples/NAME.py as a module
+safe_files = page("safe_files")
 PLACES = "data", "data_dir"  # fields of Config that say where files are
 # fields of mode online, which earlier versions wrote into the config.json of every run
 ONLINE_FIELDS = {"online_steps", "online_envs", "online_horizon"}
@@ -197,7 +194,7 @@ def run_offline(cfg, opts):
     if "resume" in opts:
         state, history = page("resume").last_state(folder, cfg)
     data, meta, path = get_dataset(cfg, opts, history.data)
-    history.data = {"file": str(path), "sha256": envs.sha256(path)}  # the file may have moved since
+    history.data = {"file": str(path), "sha256": safe_files.sha256(path)}  # the file may have moved since
     if meta["rows"]:
         history.data["rows"] = meta["rows"]
     history.batches = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
@@ -206,9 +203,9 @@ def run_offline(cfg, opts):
     if "resume" not in opts:
         start_run(folder, cfg, history)  # not before there are data: a refused dataset leaves no directory
     say(f"dataset {short_path(path)}: {len(data.rew):,} transitions, return {history.batches[0]['text']}")
-    for note in notes_on(data, meta, cfg, opts):
+    for note in page("foreign_data").notes_on(data, meta, cfg, opts):
         say(f"note: {note}")
-    progress = Progress()
+    progress = page("progress").Progress()
     if state is None and "models" in opts:
         state = page("fitted_models").fitted_models(Path(opts["models"]), cfg, history, progress)
     records = bremen.train_offline(cfg, data, state, **timed_parts(progress), report=progress)
@@ -226,7 +223,7 @@ def run_recursive(cfg, opts):
             starts = batches[-1].obs[batches[-1].episode_starts()]
     else:
         start_run(folder, cfg, history)
-    progress = Progress()
+    progress = page("progress").Progress()
     parts = timed_parts(progress) | {"deploy": progress.timed("deploy")(bremen.collect_batch)}
     records = bremen.train_recursive(cfg, batches, state, **parts, report=progress)
     train(cfg, folder, records, history, progress, starts)
@@ -267,7 +264,7 @@ def train(cfg, folder, records, history, progress, starts=None):
             since_row = []
             say(row_text(history.rows[-1]))
             write_results(folder, cfg, state, history)
-        save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
+        page("resume").save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
     closing_table(cfg, history, folder)
 
@@ -389,11 +386,11 @@ def get_dataset(cfg, opts, known=None):
     -> Batch, meta, Path; or UsageError, envs.DataError.  meta["rows"] says which rows of the file are taken ("": all)
     """
     path = page("resume").find_data(cfg, opts, known) if "resume" in opts else find_dataset(cfg)
-    data, meta = load_rows(path, envs.TASKS[cfg.env])
+    data, meta = page("foreign_data").load_rows(path, envs.TASKS[cfg.env])
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
         raise UsageError(f"{path}: {n} transitions, --validation {cfg.validation}: none are left to train on")
-    taken, meta["rows"] = some_rows(data, meta, cfg)
+    taken, meta["rows"] = page("foreign_data").some_rows(data, meta, cfg)
     if known:
         page("resume").check_rows(path, meta["rows"], known)
     return taken, meta, path
@@ -418,31 +415,7 @@ def default_dataset(cfg):
 def save_batches(path, cfg, batches, **meta):
     """Write a dataset; `meta` says how it was made.  -> the whole meta"""
     about = {"env": cfg.env, "seed": cfg.seed, "versions": page("provenance").versions()}
-    return envs.save_dataset(path, batches, about | meta)
-
-
-def notes_on(data, meta, cfg, opts):
-    """What a user should know of the data of a run.  -> list of texts"""
-    notes, limit = list(meta.get("notes", [])), envs.TASKS[cfg.env].act_limit
-    if meta["rows"]:
-        notes.append(meta["rows"])
-    if len(data.rew) < cfg.n_train:
-        notes.append(f"there are fewer than the {cfg.n_train:,} of --n_train")
-    if cfg.data and "noise" in opts:
-        notes.append(f"--noise {cfg.noise} changes nothing in the file of --data")
-    if np.abs(data.act).max() > limit:
-        notes.append(f"actions beyond {limit:g} in it: a policy here has none")
-    return notes
-
-
-def load_rows(path, task=None):
-    """A dataset file, with an end where rows do not go on; meta["notes"] has what is odd.  -> Batch, meta"""
-    return envs.page("foreign_data").load_rows(path, task)
-
-
-def some_rows(data, meta, cfg):
-    """The n_train rows of a dataset that a run learns from.  -> Batch, which they are (text; "" for all of them)"""
-    return envs.page("foreign_data").some_rows(data, meta, cfg)
+    return safe_files.save_dataset(path, batches, about | meta)
 
 
 # === files of a run, and what can go wrong ==========================================================================
@@ -461,17 +434,7 @@ def write_results(folder, cfg, state, history):
         page("to_tensorboard").add_row(folder, row)
     page("picture").plot_run(folder / "curves.png", cfg, history)
     page("provenance").write_about(folder / "run.json", cfg, history)
-    write_csv(folder / "progress.csv", history.rows)
-
-
-def write_csv(path, rows):
-    """A line per row (a dict); the columns are those of all rows, in the order in which they first appear."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    envs.write_whole(path, lambda f: f.write(text.getvalue().encode(errors="surrogateescape")))
+    safe_files.write_csv(folder / "progress.csv", history.rows)
 
 
 def save_policy(path, policy, cfg, **meta):
@@ -479,7 +442,7 @@ def save_policy(path, policy, cfg, **meta):
     sizes, limit = policy.net
     meta = {"env": cfg.env, "sizes": list(sizes), "limit": limit, "versions": page("provenance").versions(), **meta}
     norm = {"norm_mean": policy.norm.mean, "norm_std": policy.norm.std, "norm_count": policy.norm.count}
-    envs.write_npz(path, theta=policy.theta, **norm, meta=json.dumps(meta))
+    safe_files.write_npz(path, theta=policy.theta, **norm, meta=json.dumps(meta))
 
 
 def load_policy(path, task):
@@ -532,33 +495,6 @@ class History:
         return {name: x for name, x in vars(self).items() if x is not None}
 
 
-def pack(x, name):
-    """The arrays and numbers in nested NamedTuples by their path, "state.dynamics.phi".  -> dict
-
-    None and dicts (State.rng) are left out.
-    """
-    if x is None or isinstance(x, dict):
-        return {}
-    if not isinstance(x, tuple):
-        return {name: x}
-    packed = {}
-    for part, value in zip(x._fields, x):
-        packed |= pack(value, f"{name}.{part}")
-    return packed
-
-
-def save_checkpoint(path, cfg, state, history):
-    """Everything that a run needs to go on, in one .npz; what deployments have collected has files of its own.
-
-    The checkpoint before it is kept as checkpoint_before.npz, because a disk can damage a file that was written well.
-    """
-    rng = {name: generator.bit_generator.state for name, generator in state.rng.items()}
-    meta = {"config": asdict(cfg), "rng": rng, "history": history.stored()}
-    if path.exists():
-        envs.write_whole(path.with_name("checkpoint_before.npz"), lambda f: f.write(path.read_bytes()))
-    envs.write_npz(path, **pack(state, "state"), meta=json.dumps(meta))
-
-
 # --- directories of runs --------------------------------------------------------------------------------------------
 
 
@@ -576,17 +512,17 @@ def run_folder(cfg, opts):
 def start_run(folder, cfg, history):
     """Make and lock the directory of a new run with its config.json and run.json, all of it or nothing."""
     hidden = folder.with_name(f".{folder.name}")
-    envs.make_folder(folder.parent)
-    envs.remove_abandoned(folder.parent, hidden.name)
-    temporary = envs.temporary_name(hidden)
+    safe_files.make_folder(folder.parent)
+    safe_files.remove_abandoned(folder.parent, hidden.name)
+    temporary = safe_files.temporary_name(hidden)
     temporary.mkdir()
     try:
         text = json.dumps(asdict(cfg), indent=1) + "\n"
-        envs.write_whole(temporary / "config.json", lambda f: f.write(text.encode()))
+        safe_files.write_whole(temporary / "config.json", lambda f: f.write(text.encode()))
         page("resume").hold(temporary)  # nobody may resume a run that is still running
         page("provenance").write_about(temporary / "run.json", cfg, history)
         temporary.rename(folder)
-        envs.sync(folder.parent)
+        safe_files.sync(folder.parent)
     except OSError:
         check_new(folder)  # another process was quicker
         raise
@@ -601,51 +537,6 @@ def title(folder, cfg):
 
 
 # --- what a run shows -----------------------------------------------------------------------------------------------
-
-
-class Progress:
-    """Progress bars, one per stage (none where there is no terminal), and the wall clock of every part."""
-
-    STAGES = {  # of a record: what its bar says, its unit, the number beside it
-        "collect": ("collecting transitions", "row", None),
-        "deploy": ("deploying", "row", None),
-        "model": ("fitting the models", "epoch", "loss"),
-        "clone": ("cloning the behaviour", "step", "loss"),
-        "update": ("imagining and improving", "update", "imagined_reward"),
-    }
-
-    def __init__(self):
-        self.bar, self.stage, self.seconds = tqdm(disable=True), None, {}
-
-    def __call__(self, record):
-        """Show a record {"stage", "done", "total", and the number of STAGES}."""
-        title, unit, number = self.STAGES[record["stage"]]
-        if record["stage"] != self.stage:
-            self.close()
-            self.stage = record["stage"]
-            first = record["done"] - 1 if unit == "update" else 0  # a resumed run has some updates already
-            self.bar = tqdm(total=record["total"], initial=first, desc=title, unit=unit, disable=None, leave=False)
-        if number in record:
-            self.bar.set_postfix({number: f"{record[number]:.4g}"}, refresh=False)
-        self.bar.update(record["done"] - self.bar.n)
-
-    def close(self):
-        """Take the bar away."""
-        self.bar.close()
-        self.stage = None
-
-    @contextlib.contextmanager
-    def timed(self, name):
-        """A clock for a `with` block or, as a decorator, for a function: the seconds add up under `name`."""
-        began = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-
-    def lap(self):
-        """Seconds per part since the last call.  -> {"<part>_seconds": s}"""
-        laps = {f"{name}_seconds": round(s, 3) for name, s in self.seconds.items()}
-        self.seconds.clear()
-        return laps
 
 
 def say(text=""):

@@ -308,20 +308,6 @@ class Paths(NamedTuple):
     time: np.ndarray
 
 
-def sample_paths(env, policy, steps, rng):
-    """Go on for `steps` steps with a Policy in an envs.TaskVectorEnv, whose final_obs are complete (Gymnasium asks for
-    those of ended rows only).  -> Paths (steps, B), ended returns"""
-    columns, returns, obs = [], [], env.obs.copy()
-    for _ in range(steps):
-        time, action = env.elapsed.copy(), policy.sample(obs, rng)
-        new_obs, rew, terminated, truncated, infos = env.step(action)
-        columns.append((obs, action, rew, infos.get("final_obs", new_obs), terminated, truncated, time))
-        if "episode_returns" in infos:
-            returns.extend(infos["episode_returns"][infos["_episode_returns"]])
-        obs = new_obs
-    return Paths(*(np.stack(column) for column in zip(*columns))), returns
-
-
 def advantages(critic, paths, norm, cfg):
     """Advantages of all rows of `paths`, and lambda-returns (advantage + value), which the value function is fitted to.
 

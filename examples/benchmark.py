@@ -56,6 +56,8 @@ import nets
 import run
 import trpo
 
+safe_files = run.page("safe_files")
+
 PEERS = {"PyTorch": "torch", "sb3-contrib": "sb3_contrib", "Gymnasium": "gymnasium"}  # and their modules
 NO_MEASUREMENT = "QUICK: tiny sizes, to see that it works. Not a measurement."
 
@@ -633,7 +635,7 @@ def side_by_side(opts):
 def hopper_data(n, words):
     """A dataset of n transitions; gives the function that trains on them, with more words if need be."""
     with tempfile.TemporaryDirectory() as folder:
-        envs.save_dataset(f"{folder}/data.npz", [transitions(n)], {"env": "hopper"})
+        safe_files.save_dataset(f"{folder}/data.npz", [transitions(n)], {"env": "hopper"})
         words = f"--mode offline --env hopper --data {folder}/data.npz --n_train {n} {words}"
         yield lambda more="": run_program(folder, words + more)
 
@@ -857,7 +859,7 @@ def main(argv=None):
         print(json.dumps(result, indent=1) if opts.json else text)
         if opts.out:
             name = "benchmark.md" if records else "benchmark_scaling.md"
-            envs.write_whole(opts.out / name, lambda f: f.write(text.encode()))
+            safe_files.write_whole(opts.out / name, lambda f: f.write(text.encode()))
         if opts.out and records:
             draw(result, records, opts.out / "benchmark.png")
         if opts.out and opts.scaling:

@@ -14,6 +14,8 @@ import envs
 import nets
 import run
 
+safe_files = run.page("safe_files")
+
 
 def make_dataset(cfg, path, policy_path=None):
     """Collect n_train transitions into the file `path`, acting as cfg.noise says.  -> its meta
@@ -29,8 +31,8 @@ def make_dataset(cfg, path, policy_path=None):
         sample, about = policy.sample, {"policy": source.name}
         if "return_mean" in policy_meta:
             about["policy_return"] = [policy_meta["return_mean"], policy_meta["return_std"]]
-    envs.make_folder(path.parent)
-    progress, rng = run.Progress(), bremen.streams(cfg.seed)["collect"]
+    safe_files.make_folder(path.parent)
+    progress, rng = run.page("progress").Progress(), bremen.streams(cfg.seed)["collect"]
     report = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
     acts, threads = envs.behavior(task, sample, cfg.noise), nets.use_threads(cfg.threads)
     batches = envs.collect_parts(task, acts, cfg.n_train, rng, threads=threads, report=report)

@@ -41,6 +41,8 @@ import bremen
 import envs
 import run
 
+safe_files = run.page("safe_files")
+
 METHODS = {"td3_bc": "TD3PlusBCConfig", "iql": "IQLConfig", "cql": "CQLConfig", "bc": "BCConfig"}
 
 
@@ -153,12 +155,12 @@ def execute(folder, asked, cfg, peers):
         run.say(f"note: {meta['rows']}")
     d3rlpy.seed(cfg.seed)
     algorithm = learner(asked["method"], data, task, asked["steps"])
-    versions, digest = run.page("provenance").versions() | peers, envs.sha256(path)
+    versions, digest = run.page("provenance").versions() | peers, safe_files.sha256(path)
     about = {"file": path.name, "sha256": digest, "rows": meta["rows"], "versions": versions}
     about["d3rlpy"] = algorithm.config.serialize_to_dict()
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asked | about, indent=1) + "\n"
-    envs.write_whole(folder / "config.json", lambda f: f.write(text.encode()))
+    safe_files.write_whole(folder / "config.json", lambda f: f.write(text.encode()))
     starts = time.perf_counter()
     fit(algorithm, data, asked["steps"], np.random.default_rng(cfg.seed), f"{cfg.env} {folder.name}")
     trained, rng = time.perf_counter(), bremen.streams(cfg.seed)["evaluate"]
@@ -173,7 +175,7 @@ def execute(folder, asked, cfg, peers):
     row |= {"data_seconds": round(starts - began, 3), "fit_seconds": round(trained - starts, 3)}
     row |= {"evaluate_seconds": round(time.perf_counter() - trained, 3), "commit": run.page("provenance").commit()}
     row |= {"versions": ", ".join(f"{k} {v}" for k, v in versions.items()), "sha256": digest}
-    run.write_csv(folder / "result.csv", [row | {"command": command(asked, cfg)}])
+    safe_files.write_csv(folder / "result.csv", [row | {"command": command(asked, cfg)}])
     seconds = f"{row['fit_seconds']:,.0f} s for {asked['steps']:,} steps"
     run.say(f"{cfg.env} {folder.name}: return {run.summary(returns)['text']}, {seconds}")
 
@@ -209,7 +211,7 @@ def prepared(opts):
     if opts.data is not None:
         for env in opts.env:
             envs.load_dataset(opts.data, envs.TASKS[env])
-        opts.sha256 = envs.sha256(opts.data)
+        opts.sha256 = safe_files.sha256(opts.data)
     runs = plan(opts)
     left = {folder: asked for folder, asked in runs.items() if not finished(folder, asked[0])}
     run.say(f"{len(runs)} runs, {len(runs) - len(left)} of them finished before")

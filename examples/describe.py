@@ -13,12 +13,14 @@ import numpy as np
 import envs
 import run
 
+safe_files = run.page("safe_files")
+
 
 def describe(path, picture):
     """Print the table of the dataset `path`, and draw its picture into the file `picture`."""
-    data, meta = run.load_rows(path)
+    data, meta = run.page("foreign_data").load_rows(path)
     returns, lengths = envs.episode_returns(data)
-    table = origin(meta) | contents(data, returns, lengths) | {"SHA-256": envs.sha256(path)}
+    table = origin(meta) | contents(data, returns, lengths) | {"SHA-256": safe_files.sha256(path)}
     for name, value in table.items():
         run.say(f"{name:12} {value}")
     for note in meta.get("notes", ()):

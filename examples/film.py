@@ -21,6 +21,8 @@ import bremen
 import envs
 import run
 
+safe_files = run.page("safe_files")
+
 FPS = 25  # pictures per second of simulated time
 ALONE, BESIDE = (400, 304), (272, 336)  # width and height of a robot's picture [pixels]: multiples of 16, for MP4
 STRIP, EDGE = 32, 2  # height of a title and of the line below a robot, and half the gap between two robots [pixels]
@@ -163,7 +165,7 @@ def save_small(path, pictures, seconds):
     write = lambda f: pictures[0].save(
         f, "GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0, optimize=False
     )
-    envs.write_whole(path, write)
+    safe_files.write_whole(path, write)
 
 
 # --- the command line -----------------------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ def video(cfg, opts):
     path, titles = place(cfg, opts), opts.get("titles", [Path(file).stem for file in files])
     acts = [actor(policy, i in opts.get("sampled", ()), cfg.seed) for i, policy in enumerate(policies, 1)]
     with run.writing(path, "--out or --video_dir names another place"):
-        envs.make_folder(path.parent)
+        safe_files.make_folder(path.parent)
     try:
         if len(acts) > 1 or "titles" in opts:
             film_many(path, task, acts, titles, opts, cfg.seed)

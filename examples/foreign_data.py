@@ -103,3 +103,17 @@ def notes_on_ends(counts, rows):
         note += f"; {counts[1]:,} go on where the robot has fallen: imagined paths from there have one or two steps"
         note += " (--start initial takes none of them)"
     return [note] if counts[0] else []
+
+
+def notes_on(data, meta, cfg, opts):
+    """What a user should know of the data of a run.  -> list of texts"""
+    notes, limit = list(meta.get("notes", [])), envs.TASKS[cfg.env].act_limit
+    if meta["rows"]:
+        notes.append(meta["rows"])
+    if len(data.rew) < cfg.n_train:
+        notes.append(f"there are fewer than the {cfg.n_train:,} of --n_train")
+    if cfg.data and "noise" in opts:
+        notes.append(f"--noise {cfg.noise} changes nothing in the file of --data")
+    if np.abs(data.act).max() > limit:
+        notes.append(f"actions beyond {limit:g} in it: a policy here has none")
+    return notes

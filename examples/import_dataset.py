@@ -21,10 +21,8 @@ import glob
 import multiprocessing
 import os
 import re
-import shlex
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 import numba
@@ -34,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import bremen
 import envs
 import run
+
+safe_files = run.page("safe_files")
 
 foreign_data = envs.page("foreign_data")
 PART = 20_000  # rows that are held in memory at a time
@@ -573,7 +573,7 @@ def convert(kind, path, task, out, say=print, called=""):
         }
         out.parent.mkdir(parents=True, exist_ok=True)
         with np.errstate(all="ignore"):  # what is too large becomes infinite, and that is said
-            meta = envs.save_dataset(out, adapt(table, task), meta | {"notes": table.notes})
+            meta = safe_files.save_dataset(out, adapt(table, task), meta | {"notes": table.notes})
     except (envs.DataError, run.UsageError):
         raise
     except ImportError as e:

@@ -21,7 +21,6 @@ import bremen
 import envs
 import nets
 import run
-import trpo
 
 # --- the numbers ----------------------------------------------------------------------------------------------------
 
@@ -57,7 +56,7 @@ def real_paths(s, cfg, rng, n_paths):
     T = min(cfg.horizon, envs.TASKS[cfg.env].max_steps)
     env = envs.TaskVectorEnv(cfg.env, n_paths, nets.workers())
     env.reset(seed=[int(i) for i in rng.integers(2**31, size=n_paths)])
-    paths, _ = trpo.sample_paths(env, bremen.policy_of(s, cfg), T, rng)
+    paths, _ = run.page("online").sample_paths(env, bremen.policy_of(s, cfg), T, rng)
     return paths
 
 

@@ -21,6 +21,8 @@ import nets
 import run
 import trpo
 
+safe_files = run.page("safe_files")
+
 # --- its numbers ----------------------------------------------------------------------------------------------------
 
 
@@ -59,9 +61,9 @@ def train_online(cfg, state=None, *, sample=None, improve=None):
 
     Yields a record after each update; its "sampled_return" is the mean of the episodes that ended in it, or NaN.
     Training goes on from the `state` of an earlier record if one is given; the robots start new episodes.  Pass
-    another function to replace trpo.sample_paths or trpo.improve.  Raises FloatingPointError when training diverges.
+    another function to replace sample_paths or trpo.improve.  Raises FloatingPointError when training diverges.
     """
-    sample, improve = sample or trpo.sample_paths, improve or trpo.improve
+    sample, improve = sample or sample_paths, improve or trpo.improve
     threads = nets.use_threads(cfg.threads)
     s = state or start_online(cfg)
     env = envs.TaskVectorEnv(cfg.env, cfg.online_envs, threads)
@@ -74,6 +76,20 @@ def train_online(cfg, state=None, *, sample=None, improve=None):
         steps = s.steps + paths.rew.size
         s = s._replace(theta=theta, critic=critic, norm=norm, updates=s.updates + 1, steps=steps)
         yield {"stage": "online", "state": s, "sampled_return": np.mean(returns or [np.nan]), **info}
+
+
+def sample_paths(env, policy, steps, rng):
+    """Go on for `steps` steps with a Policy in an envs.TaskVectorEnv, whose final_obs are complete (Gymnasium asks for
+    those of ended rows only).  -> trpo.Paths (steps, B), ended returns"""
+    columns, returns, obs = [], [], env.obs.copy()
+    for _ in range(steps):
+        time, action = env.elapsed.copy(), policy.sample(obs, rng)
+        new_obs, rew, terminated, truncated, infos = env.step(action)
+        columns.append((obs, action, rew, infos.get("final_obs", new_obs), terminated, truncated, time))
+        if "episode_returns" in infos:
+            returns.extend(infos["episode_returns"][infos["_episode_returns"]])
+        obs = new_obs
+    return trpo.Paths(*(np.stack(column) for column in zip(*columns))), returns
 
 
 def start_online(cfg):
@@ -102,10 +118,10 @@ def merge(norm, x):
 
 def run_online(cfg, opts):
     """--mode online for one seed: the run, and at its end the picture and the return of the last policy."""
-    folder, history, progress = run.run_folder(cfg, opts), run.History(), run.Progress()
+    folder, history, progress = run.run_folder(cfg, opts), run.History(), run.page("progress").Progress()
     progress.STAGES = progress.STAGES | {"online": ("TRPO on the simulator", "step", "sampled_return")}
     run.start_run(folder, cfg, history)
-    records = train_online(cfg, sample=progress.timed("sample")(trpo.sample_paths))
+    records = train_online(cfg, sample=progress.timed("sample")(sample_paths))
     state = follow(cfg, folder, records, history, progress)
     plot = run.page("plot")
     key, seed, *curve = plot.read_run(folder)
@@ -159,7 +175,7 @@ def write_results(folder, cfg, state, history):
     if cfg.tensorboard:
         run.page("to_tensorboard").add_row(folder, row)
     run.page("provenance").write_about(folder / "run.json", cfg, history)
-    run.write_csv(folder / "progress.csv", history.rows)
+    safe_files.write_csv(folder / "progress.csv", history.rows)
 
 
 # --- the command line -----------------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import bremen
 import envs
 import run
+
+safe_files = run.page("safe_files")
 
 RENAMED = {  # flags of the original with a value: the flag of run.py for the same
     "ensemble_model_count": "members",
@@ -99,12 +100,12 @@ def find_data(cfg):
     index = Path(cfg.data_dir, task.env_id.removeprefix("bremen/").removesuffix("-v0"), cfg.noise, "data.index")
     if not index.exists():
         return None
-    digest = envs.sha256(index)  # the index holds checksums of the data themselves
+    digest = safe_files.sha256(index)  # the index holds checksums of the data themselves
     path = Path(cfg.data_dir, cfg.env, f"brac_{cfg.noise}_{digest[:8]}.npz")
     if not path.exists():
         words = shlex.join(["brac", str(index.parent), "--env", cfg.env])
         with run.writing(path, f"python examples/import_dataset.py {words} --out FILE makes one for --data FILE"):
-            envs.make_folder(path.parent)
+            safe_files.make_folder(path.parent)
             tempfile.TemporaryFile(dir=path.parent).close()  # fails here, because the importer blames what it reads
             run.page("import_dataset").convert("brac", index, task, path, run.say)
     return path

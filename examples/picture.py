@@ -2,8 +2,9 @@
 
 import numpy as np
 
-import envs
 import run
+
+safe_files = run.page("safe_files")
 
 
 def plot_run(path, cfg, history):
@@ -86,10 +87,10 @@ def save_figure(fig, path):
     """Write a picture whole or not at all."""
     from matplotlib.text import Text
 
-    envs.make_folder(path.parent)
+    safe_files.make_folder(path.parent)
     for text in fig.findobj(Text):  # names of files may hold bytes that are no letters
         text.set_text(text.get_text().encode(errors="replace").decode())
     try:
-        envs.write_whole(path, lambda f: fig.savefig(f, dpi=130, format=path.suffix[1:] or "png"))
+        safe_files.write_whole(path, lambda f: fig.savefig(f, dpi=130, format=path.suffix[1:] or "png"))
     except ValueError as e:  # a format that matplotlib does not know
         raise run.UsageError(f"cannot write {path}: {e}") from e

@@ -13,8 +13,9 @@ from importlib.metadata import version
 from threadpoolctl import threadpool_info
 
 import bremen
-import envs
 import run
+
+safe_files = run.page("safe_files")
 
 
 def versions():
@@ -62,4 +63,4 @@ def write_about(path, cfg, history):
     about = {"command": command(cfg), "commit": commit(), "versions": versions() | {"blas": blas()}}
     about |= {name: x for name, x in history.stored().items() if name not in ("models", "seconds")}
     text = json.dumps(about, indent=1)
-    envs.write_whole(path, lambda f: f.write(text.encode()))
+    safe_files.write_whole(path, lambda f: f.write(text.encode()))

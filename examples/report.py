@@ -34,6 +34,8 @@ import bremen
 import envs
 import run
 
+safe_files = run.page("safe_files")
+
 directories, picture = run.page("run_directory"), run.page("picture")
 
 # --- statistics -----------------------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ def write_rows(path, experiments):
         row |= {"commit": r.about.get("commit")}
         row |= {"versions": " ".join(f"{k}={v}" for k, v in r.about.get("versions", {}).items())}
         rows.append(row | {"command": f"{r.command()} {r.SEED} {r.config['seed']}"})
-    run.write_csv(Path(path), rows)
+    safe_files.write_csv(Path(path), rows)
 
 
 # --- figures --------------------------------------------------------------------------------------------------------

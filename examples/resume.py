@@ -1,6 +1,6 @@
 """Go on with an interrupted run: `python run.py --resume DIR`, or `python examples/resume.py DIR`.
 
-A run writes checkpoint.npz after each stage, see run.save_checkpoint.  This page reads it, makes sure that it belongs
+A run writes checkpoint.npz after each stage, see `save_checkpoint`.  This page reads it, makes sure that it belongs
 to the run in DIR and holds what a run holds at the end of some stage, and finds the run's data again.  The run then
 goes on to the same bytes as if it had never been interrupted.  `hold` keeps two processes out of one directory.
 """
@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ import envs
 import nets
 import run
 import trpo
+
+safe_files = run.page("safe_files")
 
 # --- the run --------------------------------------------------------------------------------------------------------
 
@@ -59,11 +62,11 @@ HELD = contextlib.ExitStack()  # the lock of the run directory in which this pro
 def hold(folder):
     """Keep other processes out of a run directory until this run ends, and remove what a killed one left in it."""
     path = folder / "config.json"
-    if not envs.fcntl:  # Windows: no locks, and an open file could not be renamed
+    if not safe_files.fcntl:  # Windows: no locks, and an open file could not be renamed
         return
     try:
         file = HELD.enter_context(open(path, "r+b" if os.access(path, os.W_OK) else "rb"))
-        locked = envs.lock(file)
+        locked = safe_files.lock(file)
     except BlockingIOError as e:
         raise run.UsageError(f"{folder}: another process is working on this run; wait for its end, or end it") from e
     for left in folder.rglob("*.[0-9]*.tmp") if locked else ():
@@ -119,7 +122,7 @@ def find_data(cfg, opts, known):
 def check_same_data(path, cfg, opts, digest):
     """run.UsageError unless the file `path` has this SHA-256."""
     try:
-        if envs.sha256(path) == digest:
+        if safe_files.sha256(path) == digest:
             return
         why = "its SHA-256 is another"
     except OSError as e:
@@ -145,12 +148,39 @@ LEARNT = {"norm", "dynamics", "beta", "theta", "critic"}
 STAGES = set(), {"norm", "dynamics"}, LEARNT, {"norm", "theta"}, {"norm", "dynamics", "theta"}
 
 
+def pack(x, name):
+    """The arrays and numbers in nested NamedTuples by their path, "state.dynamics.phi".  -> dict
+
+    None and dicts (State.rng) are left out.
+    """
+    if x is None or isinstance(x, dict):
+        return {}
+    if not isinstance(x, tuple):
+        return {name: x}
+    packed = {}
+    for part, value in zip(x._fields, x):
+        packed |= pack(value, f"{name}.{part}")
+    return packed
+
+
+def save_checkpoint(path, cfg, state, history):
+    """Everything that a run needs to go on, in one .npz; what deployments have collected has files of its own.
+
+    The checkpoint before it is kept as checkpoint_before.npz, because a disk can damage a file that was written well.
+    """
+    rng = {name: generator.bit_generator.state for name, generator in state.rng.items()}
+    meta = {"config": asdict(cfg), "rng": rng, "history": history.stored()}
+    if path.exists():
+        safe_files.write_whole(path.with_name("checkpoint_before.npz"), lambda f: f.write(path.read_bytes()))
+    safe_files.write_npz(path, **pack(state, "state"), meta=json.dumps(meta))
+
+
 def load_checkpoint(path, cfg):
     """The checkpoint of a run with exactly this Config.  -> bremen.State, run.History; or envs.DataError"""
     arrays = envs.read_npz(path)
     meta = envs.read_meta(path, arrays)
     try:
-        config = json.loads(json.dumps(run.asdict(cfg)))  # tuples become lists
+        config = json.loads(json.dumps(asdict(cfg)))  # tuples become lists
         if any(meta["config"][name] != value for name, value in config.items() if name not in run.PLACES):
             raise ValueError("of another run than config.json beside it describes")
         learnt = LEARNT & {name.split(".")[1] for name in arrays if name.startswith("state.")}
@@ -178,7 +208,7 @@ def blank_state(cfg):
 
 
 def fill(like, arrays, name):
-    """The reverse of run.pack: nested NamedTuples as `like`, with the values that `arrays` has under the same paths.
+    """The reverse of `pack`: nested NamedTuples as `like`, with the values that `arrays` has under the same paths.
 
     ValueError for other shapes or types, because kernels do not check their bounds; KeyError for what is missing.
     """

@@ -32,6 +32,8 @@ import nets
 import run
 import trpo
 
+safe_files = run.page("safe_files")
+
 JUDGES = 300_000  # imagined rows that judge a step
 
 
@@ -42,10 +44,10 @@ def read(folder):
     if cfg.mode != "offline" or s.critic is None:
         raise run.UsageError(f"{folder}: not an offline run that has a policy")
     path = history.data["file"]
-    data, meta = run.load_rows(path, envs.TASKS[cfg.env])
-    if envs.sha256(path) != history.data["sha256"]:
+    data, meta = run.page("foreign_data").load_rows(path, envs.TASKS[cfg.env])
+    if safe_files.sha256(path) != history.data["sha256"]:
         raise run.UsageError(f"{path}: not the file with which this run began (its SHA-256 is another)")
-    return cfg, s, run.some_rows(data, meta, cfg)[0]
+    return cfg, s, run.page("foreign_data").some_rows(data, meta, cfg)[0]
 
 
 def imagined_rows(s, starts, cfg, rng):

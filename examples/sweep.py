@@ -47,6 +47,8 @@ import envs
 import nets
 import run
 
+safe_files = run.page("safe_files")
+
 directories = run.page("run_directory")
 unfinished = directories.unfinished
 PATHS = "--data", "--policy", "--param_path", "--models"  # flags whose value is a file or a folder
@@ -309,11 +311,11 @@ def relocated(path, content, change):
 def locked(folder):
     """Keep other processes out of a run directory until this file is closed.  -> file; or BlockingIOError"""
     path = folder / "config.json"
-    if not envs.fcntl:  # Windows: no locks, and an open file could not be renamed
+    if not safe_files.fcntl:  # Windows: no locks, and an open file could not be renamed
         return io.BytesIO()
     file = open(path, "r+b" if os.access(path, os.W_OK) else "rb")
     try:
-        envs.lock(file)
+        safe_files.lock(file)
     except BlockingIOError:
         file.close()
         raise
@@ -514,13 +516,13 @@ class Fleet:
     def take(self, trip, content):
         """Write what has come back, in the order of run.py: a directory begins whole, a checkpoint is the last file."""
         folder = trip.job[1]
-        new = None if folder.exists() else envs.temporary_name(folder.with_name(f".{folder.name}"))
+        new = None if folder.exists() else safe_files.temporary_name(folder.with_name(f".{folder.name}"))
         for name, data in reversed(content):
             path = Path(trip.change(os.fsdecode(name)))
             place = new / path.relative_to(folder) if new and folder in path.parents else path
             place.parent.mkdir(parents=True, exist_ok=True)
             data = relocated(path, data, trip.change)
-            envs.write_whole(place, lambda f, data=data: f.write(data))
+            safe_files.write_whole(place, lambda f, data=data: f.write(data))
         if new and new.exists():
             self.locks[folder] = locked(new)
             new.rename(folder)

@@ -960,7 +960,7 @@ def test_online_parts_can_be_replaced():
 
     def sample(env, policy, steps, rng):
         called.append((env.num_envs, steps))
-        return trpo.sample_paths(env, policy, steps, rng)
+        return online.sample_paths(env, policy, steps, rng)
 
     def improve(theta, critic, paths, *rest):
         assert paths.rew.shape == (50, 5)
@@ -977,7 +977,7 @@ def sampled(env_id, steps, limit=None, sigma=0.5):
     unit = nets.Normalizer(np.zeros(task.obs_dim), np.ones(task.obs_dim))
     policy = nets.Policy(bremen.new_policy(cfg, rng_of()), unit, bremen.policy_net(cfg))
     env.reset(seed=0)
-    parts = [trpo.sample_paths(env, policy, n, rng) for rng in [rng_of(1)] for n in (steps, 7)]
+    parts = [online.sample_paths(env, policy, n, rng) for rng in [rng_of(1)] for n in (steps, 7)]
     return task, *parts
 
 

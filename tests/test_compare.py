@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import compare_d3rlpy as compare
 import numpy as np
 import pytest
+import safe_files
 
 import bremen
 import envs
@@ -123,7 +124,7 @@ def test_the_row_and_the_config_say_what_was_done(made, tmp_path):
     logged, _ = envs.episode_returns(data)
     assert (float(row["data_return"]), float(row["data_return_std"])) == (logged.mean(), logged.std())
     assert (row["env"], row["method"], row["seed"], row["steps"]) == ("pendulum", "bc", "3", "7")
-    assert row["real_transitions"] == "600" and row["sha256"] == config["sha256"] == envs.sha256(path)
+    assert row["real_transitions"] == "600" and row["sha256"] == config["sha256"] == safe_files.sha256(path)
     assert "d3rlpy 1.2, torch 3.4" in row["versions"] and config["versions"]["torch"] == "3.4"
     assert config["d3rlpy"] == {"type": "BCConfig"} and config["steps"] == 7 and config["file"] == path.name
     assert all(float(row[f"{part}_seconds"]) >= 0 for part in ("data", "fit", "evaluate"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safe_files
 import step_signal
 
 import bremen
@@ -34,8 +35,8 @@ def chained(lengths, task=PENDULUM, seed=0):
 
 
 def taken(batch, n, seed=0, meta=None):
-    """What `run.some_rows` takes, its rows in the file, and how it says so."""
-    some, text = run.some_rows(batch, meta or {}, replace(CFG, n_train=n, seed=seed))
+    """What `run.page("foreign_data").some_rows` takes, its rows in the file, and how it says so."""
+    some, text = run.page("foreign_data").some_rows(batch, meta or {}, replace(CFG, n_train=n, seed=seed))
     rows = some.rew.astype(int)
     for name in ("obs", "act", "next_obs", "terminated"):
         np.testing.assert_array_equal(getattr(some, name), getattr(batch, name)[rows], name)
@@ -97,7 +98,7 @@ def test_a_run_says_which_rows_it_takes(tmp_path, monkeypatch, capsys, no_pictur
     monkeypatch.chdir(tmp_path)
     own = {"env": "pendulum", **OURS}
     for name, meta in (("ours.npz", own), ("theirs.npz", {"env": "pendulum"})):
-        envs.save_dataset(tmp_path / name, [chained([100] * 10)], meta)
+        safe_files.save_dataset(tmp_path / name, [chained([100] * 10)], meta)
         assert run.main([*SHORT, "--data", name, "--n_train", "350", "--exp_name", Path(name).stem]) == 0
         text = "the first 350 of 1,000 rows" if meta is own else "350 of 1,000 rows: whole episodes from all over"
         assert f"note: {text}" in capsys.readouterr().out
@@ -112,14 +113,14 @@ def test_a_run_says_which_rows_it_takes(tmp_path, monkeypatch, capsys, no_pictur
 def test_a_run_that_began_with_other_rows_is_not_silently_gone_on_with(tmp_path, monkeypatch, capsys, no_pictures):
     """A checkpoint from before rows of foreign files were taken from all over them."""
     monkeypatch.chdir(tmp_path)
-    envs.save_dataset(tmp_path / "theirs.npz", [chained([100] * 10)], {"env": "pendulum"})
+    safe_files.save_dataset(tmp_path / "theirs.npz", [chained([100] * 10)], {"env": "pendulum"})
     line = [*SHORT, "--data", "theirs.npz", "--n_train", "350"]
     assert run.main(line) == 0
     folder = Path("log/pendulum/offline/bremen/bremen0")
     cfg = run.read_config({}, folder / "config.json")
     state, history = run.page("resume").load_checkpoint(folder / "checkpoint.npz", cfg)
     del history.data["rows"]
-    run.save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
+    run.page("resume").save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     capsys.readouterr()
     assert run.main(["--resume", str(folder)]) == 2
     err = capsys.readouterr().err
@@ -139,9 +140,9 @@ UNFIT = {  # what is wrong in meta: the words that its refusal must hold
 def test_what_meta_may_not_say_is_refused_in_one_line(what, tmp_path):
     meta, words = UNFIT[what]
     path = tmp_path / "own.npz"
-    envs.write_npz(path, **chained([10])._asdict(), meta=json.dumps({"env": "pendulum", **meta}))
+    safe_files.write_npz(path, **chained([10])._asdict(), meta=json.dumps({"env": "pendulum", **meta}))
     with pytest.raises(envs.DataError, match=words) as caught:
-        run.load_rows(path, PENDULUM)
+        run.page("foreign_data").load_rows(path, PENDULUM)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
@@ -151,8 +152,8 @@ def test_what_meta_may_not_say_is_refused_in_one_line(what, tmp_path):
 def notes_of(tmp_path, batch, task=PENDULUM, **meta):
     """Batch and notes of a user's own file."""
     path = tmp_path / "own.npz"
-    envs.write_npz(path, **batch._asdict(), meta=json.dumps({"env": task.name, **meta}))
-    loaded, about = run.load_rows(path, task)
+    safe_files.write_npz(path, **batch._asdict(), meta=json.dumps({"env": task.name, **meta}))
+    loaded, about = run.page("foreign_data").load_rows(path, task)
     return loaded, about["notes"]
 
 

@@ -19,6 +19,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import render
+import safe_files
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
@@ -1003,7 +1004,7 @@ META = {"env": "pendulum", "noise": "random", "seed": 0, "returns": [1.5, -2.0]}
 @pytest.fixture
 def dataset(tmp_path):
     path = tmp_path / "data.npz"
-    envs.save_dataset(path, [small_batch()], META)
+    safe_files.save_dataset(path, [small_batch()], META)
     return path
 
 
@@ -1063,7 +1064,7 @@ def test_dataset_round_trip_is_exact(dataset):
 
 def test_a_collected_batch_survives_the_round_trip(tmp_path):
     batch = random_batch("pendulum", 250, num_envs=2)
-    envs.save_dataset(tmp_path / "d.npz", [batch], META)
+    safe_files.save_dataset(tmp_path / "d.npz", [batch], META)
     loaded, _ = envs.load_dataset(tmp_path / "d.npz", PENDULUM)
     assert [c.tobytes() for c in loaded] == [c.tobytes() for c in batch]
 
@@ -1166,14 +1167,14 @@ def test_no_file_is_ever_unpickled(tmp_path, monkeypatch):
 
 
 def test_write_npz_holds_no_pickles_in_what_it_writes(tmp_path):
-    envs.write_npz(tmp_path / "a.npz", a=[1.0, 2.0], text="words", flag=True)
+    safe_files.write_npz(tmp_path / "a.npz", a=[1.0, 2.0], text="words", flag=True)
     arrays = envs.read_npz(tmp_path / "a.npz")
     assert arrays["a"].tolist() == [1.0, 2.0] and str(arrays["text"]) == "words" and arrays["flag"]
 
 
 def test_write_npz_refuses_objects(tmp_path):
     with pytest.raises(ValueError):
-        envs.write_npz(tmp_path / "a.npz", a=np.array([{}], object))
+        safe_files.write_npz(tmp_path / "a.npz", a=np.array([{}], object))
 
 
 @pytest.mark.parametrize("dataset_too", [False, True])
@@ -1190,16 +1191,16 @@ def test_files_are_written_whole_or_not_at_all(dataset, monkeypatch, broken, dat
     monkeypatch.setattr({"savez": np, "replace": os}[broken], broken, fail)
     with pytest.raises(OSError, match="disk full"):
         if dataset_too:
-            envs.save_dataset(dataset, [Batch(*(column[:2] for column in small_batch()))], META)
+            safe_files.save_dataset(dataset, [Batch(*(column[:2] for column in small_batch()))], META)
         else:
-            envs.write_npz(dataset, a=np.zeros(3))
+            safe_files.write_npz(dataset, a=np.zeros(3))
     assert dataset.read_bytes() == before
     assert list(dataset.parent.iterdir()) == [dataset]
 
 
 def test_a_dataset_is_the_same_in_one_part_or_in_many(dataset, tmp_path):
     parts = (Batch(*(column[i : i + 1] for column in small_batch())) for i in range(6))
-    envs.save_dataset(tmp_path / "parts.npz", parts, META)
+    safe_files.save_dataset(tmp_path / "parts.npz", parts, META)
     assert (tmp_path / "parts.npz").read_bytes() == dataset.read_bytes()
     with np.load(dataset, allow_pickle=False) as z:  # and NumPy reads it
         assert all(np.array_equal(z[name], column) for name, column in small_batch()._asdict().items())
@@ -1209,5 +1210,5 @@ def test_write_npz_gives_the_same_bytes_at_any_time(dataset, monkeypatch):
     """Zip archives love to store the date."""
     before = dataset.read_bytes()
     monkeypatch.setattr("time.time", lambda: 2e9)
-    envs.save_dataset(dataset, [small_batch()], META)
+    safe_files.save_dataset(dataset, [small_batch()], META)
     assert dataset.read_bytes() == before

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import repeat
 import report as tables
+import safe_files
 import step_signal
 import sweep
 from conftest import draw_nothing
@@ -142,7 +143,7 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
         (folder,) = folder.glob(f"*{row['seed']}")
         assert float(row["last_return"]) == float(last_row(folder)["real_return"])
         data = finished.parent.parent / "data/pendulum" / f"pure_600_seed{row['seed']}.npz"
-        assert row["sha256"] == envs.sha256(data) and "numpy=" in row["versions"] and row["commit"]
+        assert row["sha256"] == safe_files.sha256(data) and "numpy=" in row["versions"] and row["commit"]
         assert f"--seed {row['seed']}" in row["command"]
     for drawn in picture, beside:
         with Image.open(drawn) as image:
@@ -212,7 +213,7 @@ def test_rows_of_other_programs_join_the_table(finished, tmp_path):
         row = {k: asked[k] for k in ("env", "method", "seed", "steps")} | {"data_return": -9, "data_return_std": 1}
         row |= {"real_return": -100 * seed, "real_return_std": 5}
         row |= {"real_transitions": 600, "fit_seconds": 60, "commit": "abc", "sha256": "0f"}
-        run.write_csv(folder / "result.csv", [row | {"command": f"python x.py --random_seeds {seed} --steps 7"}])
+        safe_files.write_csv(folder / "result.csv", [row | {"command": f"python x.py --random_seeds {seed} --steps 7"}])
     done = report(
         finished / "offline/bremen", tmp_path, "--profile", tmp_path / "p.png", "--csv", tmp_path / "rows.csv"
     )
@@ -243,7 +244,7 @@ def test_a_row_is_made_again_and_compared(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("1 of 1 rows repeat\n")
     with open(rows, newline="") as f:
         (row,) = csv.DictReader(f)
-    run.write_csv(rows, [row | {"last_return": row["last_return"] + "1", "versions": "numpy=1"}])
+    safe_files.write_csv(rows, [row | {"last_return": row["last_return"] + "1", "versions": "numpy=1"}])
     assert repeat.main([str(rows), *again]) == 1
     said = capsys.readouterr().out
     assert "other last_return\n" in said and "it was numpy=1" in said
@@ -362,7 +363,7 @@ def test_a_dataset_without_a_whole_episode_has_an_unknown_return(finished, tmp_p
     shutil.copytree(finished / "offline/bremen/bremen3", tmp_path / "run")
     with open(tmp_path / "run/progress.csv", newline="") as f:
         rows = [{k: v for k, v in row.items() if not k.startswith("data_return")} for row in csv.DictReader(f)]
-    run.write_csv(tmp_path / "run/progress.csv", rows)
+    safe_files.write_csv(tmp_path / "run/progress.csv", rows)
     assert "| 3 | unknown |" in report(tmp_path / "run", "--csv", tmp_path / "rows.csv").stdout
 
 

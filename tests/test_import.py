@@ -25,6 +25,7 @@ import import_dataset
 import numba
 import numpy as np
 import pytest
+import safe_files
 from conftest import draw_nothing
 
 import bremen
@@ -755,7 +756,7 @@ def test_the_originals_folder_is_found(tmp_path, capsys, monkeypatch):
     rows = "3,000 of 3,220 rows: whole episodes from all over the file, drawn with seed 0"
     assert f"dataset {made}: 3,000 transitions" in printed and f"note: {rows}\n" in printed
     about = json.loads(Path("log/hopper/offline/bremen/bremen0/run.json").read_text())
-    assert about["data"] == {"file": str(made.resolve()), "sha256": envs.sha256(made), "rows": rows}
+    assert about["data"] == {"file": str(made.resolve()), "sha256": safe_files.sha256(made), "rows": rows}
     before = made.stat().st_mtime_ns
     assert run.main([*line, "--exp_name", "again"]) == 0 and made.stat().st_mtime_ns == before
     Path("data/Hopper/eps1/data.data-00000-of-00001").unlink()  # the .npz is enough
@@ -998,9 +999,9 @@ def write_small_policy(path):
 ABOUT = {"env": "pendulum", "noise": "eps1", "notes": ["a note"], "policy": "p.npz", "policy_return": [-900.0, 100.0],
          "seed": 0, "source": "a test", "versions": {"numpy": "2"}}  # fmt: skip
 BASES = {
-    "dataset": saved(lambda path: envs.save_dataset(path, [small_batch()], ABOUT)),
+    "dataset": saved(lambda path: safe_files.save_dataset(path, [small_batch()], ABOUT)),
     "policy": saved(write_small_policy),
-    "checkpoint": saved(lambda path: run.save_checkpoint(path, CFG, small_state(), run.History())),
+    "checkpoint": saved(lambda path: run.page("resume").save_checkpoint(path, CFG, small_state(), run.History())),
     "config": saved(lambda path: path.write_text(json.dumps(run.asdict(CFG), indent=1))),
 }
 
@@ -1017,7 +1018,7 @@ def attempt(kind, path, out):
             batch, _ = envs.load_dataset(out, HOPPER)
             assert 0 < len(batch.rew) and np.isfinite(batch.obs).all()
         elif kind == "dataset":
-            batch, _ = run.load_rows(path, PENDULUM)
+            batch, _ = run.page("foreign_data").load_rows(path, PENDULUM)
             assert batch.obs.shape == (len(batch.rew), 3) and np.isfinite(batch.obs).all()
             for line in (f"--mode collect --describe {path}", f"{SHORT} --data {path} --log_dir {path.parent}"):
                 assert run.main(line.split()) == 0, "a file that can be loaded can be told of, and used"
@@ -1131,7 +1132,7 @@ def test_a_policy_of_other_things_than_numbers_is_refused(dtype, tmp_path):
     path.write_bytes(BASES["policy"]())
     whole = envs.read_npz(path)
     for name in ("theta", "norm_mean", "norm_std"):
-        envs.write_npz(path, **whole | {name: np.ones(whole[name].shape).astype(dtype)})
+        safe_files.write_npz(path, **whole | {name: np.ones(whole[name].shape).astype(dtype)})
         with pytest.raises(envs.DataError, match="not a policy"):
             run.load_policy(path, PENDULUM)
 
@@ -1141,7 +1142,7 @@ def test_a_checkpoint_without_one_of_its_arrays_is_refused(tmp_path):
     path.write_bytes(BASES["checkpoint"]())
     whole = envs.read_npz(path)
     for left_out in whole:
-        envs.write_npz(path, **{name: x for name, x in whole.items() if name != left_out})
+        safe_files.write_npz(path, **{name: x for name, x in whole.items() if name != left_out})
         with pytest.raises(envs.DataError, match="checkpoint"):
             run.page("resume").load_checkpoint(path, CFG)
 

@@ -28,6 +28,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import safe_files
 from matplotlib.figure import Figure
 from PIL import Image
 from test_envs import headless_gl  # noqa: F401 (a fixture)
@@ -469,7 +470,7 @@ def test_a_policy_whose_return_is_no_number_is_refused(here, capsys):
     whole = envs.read_npz(here / "policy.npz")
     for odd in ({"return_mean": "high"}, {"return_mean": 1}, {"return_mean": [1], "return_std": 2}):
         meta = json.loads(str(whole["meta"])) | odd
-        envs.write_npz(here / "policy.npz", **whole | {"meta": json.dumps(meta)})
+        safe_files.write_npz(here / "policy.npz", **whole | {"meta": json.dumps(meta)})
         line = "--env pendulum --mode collect --n_train 300 --policy policy.npz --out new.npz"
         assert run.main(line.split()) == 2 and "policy.npz" in stderr_line(capsys) and not (here / "new.npz").exists()
 
@@ -708,7 +709,7 @@ def test_actions_that_no_policy_has_are_said(dataset, here, no_pictures, capsys)
     data, meta = envs.load_dataset(dataset)
     for name, last in (("within", 2.0), ("beyond", 2.1)):
         data.act[-1] = last
-        envs.save_dataset(here / f"{name}.npz", [data], meta)
+        safe_files.save_dataset(here / f"{name}.npz", [data], meta)
         go(*PENDULUM[:-2], "--data", here / f"{name}.npz", "--exp_name", name)
         assert ("actions beyond 2 in it" in capsys.readouterr().out) == (name == "beyond")
 
@@ -1059,7 +1060,7 @@ def test_a_damaged_history_is_one_line(what, finished, here, capsys):
     whole = envs.read_npz(finished / "checkpoint.npz")
     meta = envs.read_meta("", whole)
     meta["history"] |= HISTORIES[what](meta["history"])
-    envs.write_npz(here / "copy" / "checkpoint.npz", **whole | {"meta": json.dumps(meta)})
+    safe_files.write_npz(here / "copy" / "checkpoint.npz", **whole | {"meta": json.dumps(meta)})
     before = tree(here)
     assert run.main(["--resume", "copy"]) == 2
     assert "not a checkpoint" in stderr_line(capsys) and tree(here) == before
@@ -1143,9 +1144,9 @@ def test_data_that_moved_are_named_with_data(begun, given, finished, dataset, he
     capsys.readouterr()
     before = tree(here)
     assert run.main(["--resume", str(folder), "--data", "other.npz"]) == 2
-    assert "other.npz" in (line := stderr_line(capsys)) and envs.sha256(dataset) in line
+    assert "other.npz" in (line := stderr_line(capsys)) and safe_files.sha256(dataset) in line
     assert run.main(["--resume", str(folder)]) == 2
-    assert str(old) in (line := stderr_line(capsys)) and envs.sha256(dataset) in line and tree(here) == before
+    assert str(old) in (line := stderr_line(capsys)) and safe_files.sha256(dataset) in line and tree(here) == before
     assert ("--mode collect" in line) == (not given)
     words = re.search(r"go on with (--resume \S+ --data) FILE", line)[1].split()
     with monkeypatch.context() as patch:  # interrupted once more: this line, too, can be taken at its word
@@ -1192,7 +1193,7 @@ def old_fashioned(folder, checkpoint):
         meta = envs.read_meta("", arrays)
         meta["config"]["data_dir"] = "data"
         meta["history"]["data"]["file"] = os.path.relpath(meta["history"]["data"]["file"])
-        envs.write_npz(folder / "checkpoint.npz", **arrays | {"meta": json.dumps(meta)})
+        safe_files.write_npz(folder / "checkpoint.npz", **arrays | {"meta": json.dumps(meta)})
 
 
 @pytest.mark.parametrize("begun", BEGUN)
@@ -1234,7 +1235,7 @@ def test_one_process_at_a_time_works_on_a_run(finished, dataset, here, no_pictur
 
     def try_lock(*args):
         with open(Path(LOG) / "config.json", "rb") as f, pytest.raises(BlockingIOError):
-            envs.lock(f)
+            safe_files.lock(f)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -1284,10 +1285,10 @@ def test_folders_that_a_run_makes_are_on_the_disk(here, monkeypatch):
     """Each of them is a name in the folder above it."""
     synced = set()
     monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
-    envs.make_folder(here / "a" / "b" / "c")
+    safe_files.make_folder(here / "a" / "b" / "c")
     assert {p.stat().st_ino for p in (here, here / "a", here / "a" / "b")} == synced and (here / "a/b/c").is_dir()
     synced.clear()
-    envs.make_folder(here / "a" / "b")
+    safe_files.make_folder(here / "a" / "b")
     assert not synced
 
 
@@ -1378,7 +1379,7 @@ def test_what_a_killed_process_left_is_removed(finished, dataset, here, no_pictu
         (path / "config.json").write_text("{}")
         os.utime(path, (time.time() - age,) * 2)
     with open(kept[0], "rb") as f:
-        envs.lock(f)
+        safe_files.lock(f)
         go("--resume", "run")
         go(*PENDULUM)
     assert not any(path.exists() for path in (*gone, begun[0])) and all(path.exists() for path in (*kept, begun[1]))

@@ -8,8 +8,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import judge
 
+import envs
 import trpo
 
+sample_paths = envs.page("online").sample_paths
 suspect = judge.load(Path(__file__).parent, "suspect")
 
 
@@ -32,26 +34,26 @@ def robot_by_robot(env, policy, steps, rng):
 
 def shifted(env, policy, steps, rng):
     """next_obs made of the obs of the row below."""
-    paths, returns = trpo.sample_paths(env, policy, steps, rng)
+    paths, returns = sample_paths(env, policy, steps, rng)
     return paths._replace(next_obs=np.concatenate([paths.obs[1:], paths.next_obs[-1:]])), returns
 
 
 def stays(env, policy, steps, rng):
     """next_obs of the last row of an episode is that row's obs."""
-    paths, returns = trpo.sample_paths(env, policy, steps, rng)
+    paths, returns = sample_paths(env, policy, steps, rng)
     ended = (paths.terminated | paths.truncated)[..., None]
     return paths._replace(next_obs=np.where(ended, paths.obs, paths.next_obs)), returns
 
 
 def idle(env, policy, steps, rng):
     """No action is recorded."""
-    paths, returns = trpo.sample_paths(env, policy, steps, rng)
+    paths, returns = sample_paths(env, policy, steps, rng)
     return paths._replace(act=0 * paths.act), returns
 
 
 def check(test):
     """Right samplers must pass the test; those that take the next state from the next episode must fail it."""
-    right = {"trpo.sample_paths": trpo.sample_paths, "with a list for every robot": robot_by_robot}
+    right = {"sample_paths of examples/online.py": sample_paths, "with a list for every robot": robot_by_robot}
     wrong = {"the bug in suspect.py": suspect.sample_paths, "next_obs taken from the row below": shifted}
     wrong |= {"an end at which next_obs is obs": stays, "actions that are recorded as 0": idle}
     judge.exposes(test, right, wrong)
