@@ -25,7 +25,7 @@ import envs
 import nets
 import trpo
 
-for _module, _name in (envs, "TaskVectorEnv"), (trpo, "fisher_vector"):  # nets: see trpo.py
+for _module, _name in (envs, "MujocoSim"), (trpo, "fisher_vector"):  # nets: see trpo.py
     if not hasattr(_module, _name):  # a folder or file of this name that came first
         _found = _module.__file__ or list(_module.__path__)[0]
         raise ImportError(f"bremen.py needs its own {_module.__name__}.py, but Python finds {_found}: rename that one")
@@ -305,7 +305,8 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     """Fit K models to next_obs - obs by least squares: Algorithm 2, "train K models" (deterministic, no variance).
 
     Inputs [obs, act] and targets are normalised.  Each member has its own first weights and its own shuffles; the rows
-    held out for validation are the same for all.  -> Dynamics, {"model_loss", "model_curve"} as `follow` says
+    held out for validation are the same for all.  model_steps may raise the number of epochs (the original: 200).
+    -> Dynamics, {"model_loss", "model_curve"} as `follow` says
     """
     x, change = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
     inputs, delta = nets.Normalizer.fit(x), nets.Normalizer.fit(change)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import imageio
 import numpy as np
 from tqdm import tqdm
 
@@ -84,8 +85,6 @@ def film_one(path, task, act, opts, seed):
 
 def save(path, pictures, seconds):
     """Write pictures (height, width, 3), each of which is shown for some seconds, as a GIF or MP4."""
-    import imageio
-
     fps = 1 / seconds
     times = {"fps": fps} if path.suffix == ".mp4" else {"duration": 1000 / fps, "loop": 0}
     imageio.mimsave(path, pictures, **times)

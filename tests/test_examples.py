@@ -392,7 +392,7 @@ def test_signal_of_what_is_no_offline_run_is_refused(finished, tmp_path, capsys,
     """Nor is one whose data are others by now."""
     monkeypatch.chdir(finished.parent.parent)
     run_3 = finished / "offline/bremen/bremen3"
-    monkeypatch.setattr(step_signal.envs, "sha256", lambda path: "another")
+    monkeypatch.setattr(step_signal.safe_files, "sha256", lambda path: "another")
     for folder in finished / "recursive/bremen/bremen3", tmp_path, run_3:
         assert step_signal.main([str(folder)]) == 2
         assert capsys.readouterr().err.count("\n") == 1

@@ -704,7 +704,7 @@ def test_a_full_disk_is_not_the_files_fault(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = write_d4rl_batch(tmp_path / "d", hoppers(50))
-    monkeypatch.setattr(envs, "save_dataset", full)
+    monkeypatch.setattr(safe_files, "save_dataset", full)
     with pytest.raises(envs.DataError, match="o.npz: cannot be written .No space left on device.; --out names"):
         imported("d4rl", path, HOPPER, tmp_path / "o.npz")
 

@@ -1395,7 +1395,7 @@ def test_where_the_system_has_neither_locks_nor_synced_folders(finished, dataset
     folders = lambda path, *args, original=os.open: refuse() if os.path.isdir(path) else original(path, *args)
     monkeypatch.setattr(os, "open", folders)
     for name, fcntl in (("windows", None), ("network", SimpleNamespace(flock=refuse, LOCK_EX=2, LOCK_NB=4))):
-        monkeypatch.setattr(envs, "fcntl", fcntl)
+        monkeypatch.setattr(safe_files, "fcntl", fcntl)
         go(*PENDULUM, "--data", dataset, "--exp_name", name)
         folder = here / f"log/pendulum/offline/{name}/{name}0"
         (folder / "policy.npz.1.tmp").write_text("perhaps somebody writes it")
@@ -1471,7 +1471,9 @@ def test_no_place_for_compiled_kernels_is_one_line(here):
     for name in ("bremen", "envs", "nets", "trpo", "run"):
         shutil.copy(HERE.parent / f"{name}.py", here)
     shutil.copytree(
-        HERE.parent / "examples", here / "examples", ignore=lambda folder, names: set(names) - {"endings.py"}
+        HERE.parent / "examples",
+        here / "examples",
+        ignore=lambda folder, names: {name for name in names if not name.endswith(".py")},
     )
     for name in ("__pycache__", "home"):
         (here / name).touch()  # a file: not even root can write below it

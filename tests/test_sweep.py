@@ -331,8 +331,8 @@ def test_what_comes_back_is_written_whole(tmp_path, monkeypatch):
     assert folder.with_name("bremen0.txt").read_text() == "see /d.npz"
     with pytest.raises(BlockingIOError):
         sweep.locked(folder)
-    write = sweep.files.write_whole
-    monkeypatch.setattr(sweep.envs, "write_whole", lambda path, f: (order.append(path.name), write(path, f)))
+    write = sweep.safe_files.write_whole
+    monkeypatch.setattr(sweep.safe_files, "write_whole", lambda path, f: (order.append(path.name), write(path, f)))
     sweep.Fleet.take(ships, trip, content[:2])
     assert order == ["progress.csv", "checkpoint.npz"]
     assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["bremen0", "bremen0.txt"]
@@ -361,7 +361,7 @@ def test_what_is_still_to_do(tmp_path, monkeypatch):
     (online / "config.json").write_text('{"mode": "online", "seed": 0, "data": "", "online_steps": 100}')
     for steps, meta, left in (100, {}, True), (100, {"return_mean": 1.0}, False), (50, {"return_mean": 1.0}, True):
         (online / "progress.csv").write_text(f"real_steps,sampled_return\n{steps},-1\n")
-        sweep.files.write_npz(online / "policy.npz", meta=json.dumps(meta))
+        sweep.safe_files.write_npz(online / "policy.npz", meta=json.dumps(meta))
         assert sweep.to_do(online) == left
 
 
