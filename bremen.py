@@ -14,9 +14,8 @@ dimension, P parameters.  theta: policy, beta: clone, phi: dynamics models.
 """
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -104,11 +103,15 @@ class Config:
 
     def __post_init__(self):
         """ValueError, in one line, for the first field that makes no sense."""
-        check(self)
+        envs.page("check_config").check(self, CHOICES)
 
     def preset_numbers(self):
         """What its preset changes in the defaults, for its mode and its environment.  -> {field: value}"""
-        return preset(self)
+        modes = {"recursive": RECURSIVE[self.preset], "evaluate": {"*": dict(eval_episodes=100)}}
+        numbers = {}
+        for table in PRESETS[self.preset], modes.get(self.mode, {}):
+            numbers |= table.get("*", {}) | table.get(self.env, {})
+        return numbers
 
     def updates_by(self, deployment):
         """Total number of TRPO updates after `deployment` deployments; each gets the same number.  -> int"""
@@ -543,7 +546,7 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
         "pendulum": dict(n_train=20_000, model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4,
                          policy_hidden=(64, 64), iterations=6, horizon=100, target_kl=5e-3),
     },
-    "paper": {
+    "paper": {  # the original's sizes, and its numbers where they mean the same here
         "*": dict(n_train=1_000_000, model_hidden=(1024, 1024), model_batch=1000, model_epochs=200, model_patience=20,
                   model_lr=1e-3, model_lr_last=1e-3, clone_lr=5e-4, clone_steps=300_000, iterations=250,
                   imagined_steps=50_000, start="initial", value="linear", target_kl=4.5e-4, fisher_rows=1.0),
@@ -574,22 +577,8 @@ RECURSIVE = {  # what mode recursive changes on top of that; all other numbers a
 }  # fmt: skip
 
 
-def preset(cfg):
-    """What cfg.preset changes in the defaults for cfg.env and cfg.mode.  -> {field: value}
-
-    `paper` holds the original's sizes, and its numbers where they mean the same here.
-    """
-    modes = {"recursive": RECURSIVE[cfg.preset], "evaluate": {"*": dict(eval_episodes=100)}}
-    numbers = {}
-    for table in PRESETS[cfg.preset], modes.get(cfg.mode, {}):
-        numbers |= table.get("*", {}) | table.get(cfg.env, {})
-    return numbers
-
-
 def configured(kind=Config, /, **given):
-    """The numbers of a preset, and those that are `given`: configured(env="ant", seed=1).  -> Config
-
-    kind: Config, or a class with more fields and presets (examples/online.py has one).
+    """The numbers of a preset, and those that are `given`: configured(env="ant", seed=1).  -> kind, by default Config
 
     What wins: a given number, then the preset's for the mode and the environment, for the mode, for the environment,
     for all, and at last the default.  An explicit model_epochs switches model_steps off.
@@ -611,42 +600,3 @@ CHOICES = {
     "member_per": ("step", "path"),
     "value": ("mlp", "linear"),
 }
-KINDS = {  # what a field must be, by the type of its default; NumPy's numbers are welcome too
-    int: (Integral, "an integer"),
-    float: (Real, "a number"),
-    tuple: (tuple, "a tuple of integers"),
-    bool: (bool, "True or False"),
-    str: (str, "a text"),
-}
-RANGES = {  # in which interval a number must lie if not in (0, inf)
-    **dict.fromkeys(("seed", "threads", "alpha", "iterations", "model_steps", "cg_damping"), "[0, inf)"),
-    **dict.fromkeys(("validation", "gamma", "backtrack"), "(0, 1)"),  # the value network predicts (1 - gamma) V
-    **dict.fromkeys(("fisher_rows", "accept_ratio"), "(0, 1]"),
-    **{"max_backtracks": "[0, inf)", "lam": "[0, 1]"},
-}
-
-
-def check(cfg, choices=CHOICES):
-    """ValueError, in one line, for the first field of a Config that makes no sense."""
-    for field in fields(cfg):
-        name, value, kind = field.name, getattr(cfg, field.name), type(field.default)
-        if name in choices and value not in tuple(choices[name]):
-            raise ValueError(f"--{name} {value}: choose from {', '.join(choices[name])}")
-        numbers = value if isinstance(value, tuple) else (value,) if kind in (int, float) else ()
-        right = isinstance(value, KINDS[kind][0]) and isinstance(value, bool) == (kind is bool)
-        if not right or (kind is tuple and not all(isinstance(n, Integral) for n in numbers)):
-            raise ValueError(f"--{name} {value!r}: must be {KINDS[kind][1]}")
-        interval = RANGES.get(name, "(0, inf)")
-        if not all(lies_in(n, interval) for n in numbers):
-            raise ValueError(f"--{name} {value}: must lie in {interval}")
-    if cfg.mode == "recursive" and (cfg.iterations < cfg.deployments or cfg.n_train < 2 * cfg.deployments):
-        parts = f"--deployments {cfg.deployments}: at most --iterations {cfg.iterations}"
-        raise ValueError(f"{parts}, and at least two of --n_train {cfg.n_train} transitions each time")
-    if cfg.mode == "recursive" and cfg.noise == "random":
-        raise ValueError("--noise random: mode recursive begins with random actions, then it deploys its policy")
-
-
-def lies_in(x, interval):
-    """Whether a number lies in an interval like "(0, 1]", where the bracket says that 1 belongs to it.  -> bool"""
-    low, high = map(float, interval[1:-1].split(","))
-    return low < x < high or (x == low and interval[0] == "[") or (x == high and interval[-1] == "]")

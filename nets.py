@@ -471,8 +471,8 @@ def mlp_rows(theta, x, sizes, limit=None):
 
 def mean_loss(theta, x, y, sizes, limit=None):
     """`squared_error` of many rows, a cache-sized chunk at a time.  x (N, m), y (N, n) -> scalar"""
-    pairs = zip(chunks(x), chunks(y))
-    return sum(float(squared_error(theta, a, b, sizes, limit)) * len(a) for a, b in pairs) / len(x)
+    sums = (float(squared_error(theta, a, b, sizes, limit)) * len(a) for a, b in zip(chunks(x), chunks(y)))
+    return sum(sums) / len(x)
 
 
 def cores():

@@ -16,9 +16,8 @@ import inspect
 import json
 import os
 import re
-import shutil
 import sys
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 MEND = " (is a package missing or broken?  Mend it with: pip install --force-reinstall -e .)"
@@ -190,7 +189,7 @@ def read_json(path):
 
 def run_offline(cfg, opts):
     """--mode offline: Algorithm 2 on a fixed dataset."""
-    folder, state, history = run_folder(cfg, opts), None, History()
+    folder, state, history = page("resume").run_folder(cfg, opts), None, History()
     if "resume" in opts:
         state, history = page("resume").last_state(folder, cfg)
     data, meta, path = get_dataset(cfg, opts, history.data)
@@ -201,7 +200,9 @@ def run_offline(cfg, opts):
     if meta.get("noise") != "pure" and "policy_return" in meta:  # the policy without the noise is harder to beat
         history.policy = [float(x) for x in meta["policy_return"]]
     if "resume" not in opts:
-        start_run(folder, cfg, history)  # not before there are data: a refused dataset leaves no directory
+        page("resume").start_run(
+            folder, cfg, history
+        )  # not before there are data: a refused dataset leaves no directory
     say(f"dataset {short_path(path)}: {len(data.rew):,} transitions, return {history.batches[0]['text']}")
     for note in page("foreign_data").notes_on(data, meta, cfg, opts):
         say(f"note: {note}")
@@ -214,7 +215,7 @@ def run_offline(cfg, opts):
 
 def run_recursive(cfg, opts):
     """--mode recursive: Algorithm 1 from scratch."""
-    folder, state, history = run_folder(cfg, opts), None, History()
+    folder, state, history = page("resume").run_folder(cfg, opts), None, History()
     batches, starts = [], None
     if "resume" in opts:
         state, history = page("resume").last_state(folder, cfg)
@@ -222,7 +223,7 @@ def run_recursive(cfg, opts):
             batches.append(envs.load_dataset(folder / f"deployment_{i + 1}.npz", envs.TASKS[cfg.env])[0])
             starts = batches[-1].obs[batches[-1].episode_starts()]
     else:
-        start_run(folder, cfg, history)
+        page("resume").start_run(folder, cfg, history)
     progress = page("progress").Progress()
     parts = timed_parts(progress) | {"deploy": progress.timed("deploy")(bremen.collect_batch)}
     records = bremen.train_recursive(cfg, batches, state, **parts, report=progress)
@@ -475,9 +476,6 @@ def finite_array(arrays, name, n):
     return x
 
 
-# --- checkpoints ----------------------------------------------------------------------------------------------------
-
-
 @dataclass
 class History:
     """What a run knows of itself beside what was learnt; checkpoints and run.json hold it under these names."""
@@ -493,47 +491,6 @@ class History:
     def stored(self):
         """The fields that are known, for JSON.  -> dict"""
         return {name: x for name, x in vars(self).items() if x is not None}
-
-
-# --- directories of runs --------------------------------------------------------------------------------------------
-
-
-def run_folder(cfg, opts):
-    """log/<env>/<sub_exp_name>/<exp_name>/<exp_name><seed>/, or the one to resume.  -> Path"""
-    if "resume" in opts:
-        return Path(opts["resume"])
-    group, name = opts.get("sub_exp_name", cfg.mode), opts.get("exp_name", "bremen")
-    for flag, text in (("sub_exp_name", group), ("exp_name", name)):
-        if set("/\\") & set(text) or not text.strip("."):
-            raise UsageError(f"--{flag} {text}: the name of a folder, please, not a path (--log_dir is one)")
-    return Path(opts.get("log_dir", "log"), cfg.env, group, name, f"{name}{cfg.seed}")
-
-
-def start_run(folder, cfg, history):
-    """Make and lock the directory of a new run with its config.json and run.json, all of it or nothing."""
-    hidden = folder.with_name(f".{folder.name}")
-    safe_files.make_folder(folder.parent)
-    safe_files.remove_abandoned(folder.parent, hidden.name)
-    temporary = safe_files.temporary_name(hidden)
-    temporary.mkdir()
-    try:
-        text = json.dumps(asdict(cfg), indent=1) + "\n"
-        safe_files.write_whole(temporary / "config.json", lambda f: f.write(text.encode()))
-        page("resume").hold(temporary)  # nobody may resume a run that is still running
-        page("provenance").write_about(temporary / "run.json", cfg, history)
-        temporary.rename(folder)
-        safe_files.sync(folder.parent)
-    except OSError:
-        check_new(folder)  # another process was quicker
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    say(title(folder, cfg))
-
-
-def title(folder, cfg):
-    """The first line of a run.  -> text"""
-    return f"BREMEN {cfg.mode}: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}"
 
 
 # --- what a run shows -----------------------------------------------------------------------------------------------
@@ -561,16 +518,6 @@ def writing(path, hint):
         yield
     except OSError as e:
         raise UsageError(f"cannot write {path}: {e.strerror or e}; {hint}") from e
-
-
-def check_new(folder):
-    """UsageError where a run cannot begin: its directory exists, or cannot be made."""
-    if folder.exists():
-        resume = f"go on with --resume {folder}, or " if (folder / "config.json").exists() else ""
-        raise UsageError(f"{folder} exists: {resume}choose another --exp_name")
-    ground = next(p for p in folder.parents if p.exists())
-    if not ground.is_dir() or not os.access(ground, os.W_OK):
-        raise UsageError(f"cannot write to {folder}: {ground} is no folder to write to; --log_dir names another place")
 
 
 def check_packages(cfg):
@@ -631,7 +578,7 @@ def configs_of(opts):
     configs = each_seed(base, opts)
     if "resume" not in opts:
         for cfg in configs:
-            check_new(run_folder(cfg, opts))
+            page("resume").check_new(page("resume").run_folder(cfg, opts))
     return configs
 
 
@@ -653,17 +600,12 @@ def run_one(cfg, opts, current, run_mode=None):
         return 0
     except FloatingPointError as e:
         way = "the same would happen again, so change a number and --exp_name"
-        text = f"training stopped: {e}; {run_folder(cfg, opts)} holds what there was; {way}"
+        folder = page("resume").run_folder(cfg, opts)
+        text = f"training stopped: {e}; {folder} holds what there was; {way}"
         return page("endings").complain("run.py", 1, text)
 
 
-def guarded(program, work, how_to_go_on=lambda: ""):
-    """work(), the body of a program; its errors become one line, which `how_to_go_on` may end after an interruption.
-
-    -> the exit status: that of `work`; 1 for training that diverged, 2 for what cannot be used or written,
-    128 + the number of a signal: 130 for Ctrl-C, 143 for SIGTERM, 141 for output that nobody reads
-    """
-    return page("endings").guarded(program, work, how_to_go_on)
+guarded = page("endings").guarded  # how every program ends: errors become one line and an exit status
 
 
 if __name__ == "__main__":

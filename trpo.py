@@ -122,10 +122,7 @@ def surrogate(mu, log_std, rows):
 
 
 def kl_sum(mu, log_std, rows):
-    """KL(old policy || new policy), the constraint of Eq. (14) of arXiv:1502.05477, summed over rows [nats].
-
-    mu (N, A), log_std (A,): the new policy at these rows.  -> scalar
-    """
+    """KL(old policy || new policy), the constraint of Eq. (14) of arXiv:1502.05477, summed over rows.  -> [nats]"""
     return anp.sum(nets.kl_gauss(rows.mu, rows.log_std, mu, log_std))
 
 
@@ -170,10 +167,7 @@ def policy_gradient(theta, rows, net, gradients="hand"):
     if gradients == "autograd":
         total = grad(lambda t: surrogate(*nets.gaussian(t, rows.obs, net), rows))
         return total(theta).astype(np.float64) / len(rows.obs)
-
-    def by_hand(chunk):
-        return surrogate_grad(theta, chunk, nets.mlp_tape(theta, chunk.obs, *net), net)
-
+    by_hand = lambda chunk: surrogate_grad(theta, chunk, nets.mlp_tape(theta, chunk.obs, *net), net)
     return _mean(by_hand, rows.chunks(), len(rows.obs))
 
 
@@ -309,9 +303,8 @@ class Paths(NamedTuple):
 
 
 def advantages(critic, paths, norm, cfg):
-    """Advantages of all rows of `paths`, and lambda-returns (advantage + value), which the value function is fitted to.
+    """Advantages of all N = T * B rows, and lambda-returns (advantage + value), which the value function is fitted to.
 
-    Flat: N = T * B.
     -> normalised obs (N, S), time (N,), adv (N,), target (N,), val (N,); FloatingPointError when not finite
     """
     T, B, S = paths.obs.shape
@@ -326,20 +319,16 @@ def advantages(critic, paths, norm, cfg):
 
 
 def rows_of(theta, obs, act, adv, net):
-    """What `step` needs of each row, with standardised advantages.
-
-    obs (N, S) normalised, act (..., A), adv (N,), unit of reward -> Rows
-    """
+    """What `step` needs, with standardised advantages.  obs (N, S) normalised, act (..., A), adv (N,) -> Rows"""
     adv = ((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
     mu, (_, log_std) = nets.mlp_rows(theta, obs, *net), nets.split(theta, net.sizes)
     return Rows(obs, act.reshape(mu.shape), adv, mu, log_std)
 
 
 def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
-    """Fit the value function to logged `paths` before the first update: `sweeps` times to its own lambda-returns.
+    """Fit the value function to logged `paths` (T, B) before the first update.  -> Critic
 
-    Several times, because a lambda-return depends on the value function that is being fitted.  paths (T, B), norm of
-    the observations -> Critic
+    Several times, because the lambda-returns that it is fitted to depend on the value function itself.
     """
     for _ in range(sweeps):
         obs, time, _, target, _ = advantages(critic, paths, norm, cfg)

@@ -15,8 +15,12 @@ import envs
 import run
 
 
-def guarded(program, work, how_to_go_on):
-    """As run.guarded, which see."""
+def guarded(program, work, how_to_go_on=lambda: ""):
+    """work(), the body of a program; its errors become one line, which `how_to_go_on` may end after an interruption.
+
+    -> the exit status: that of `work`; 1 for training that diverged, 2 for what cannot be used or written,
+    128 + the number of a signal: 130 for Ctrl-C, 143 for SIGTERM, 141 for output that nobody reads
+    """
     warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are not finite are reported once, in words
     plain_streams()
     try:

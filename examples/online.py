@@ -37,12 +37,12 @@ class OnlineConfig(bremen.Config):
 
     def __post_init__(self):
         """ValueError, in one line, for the first field that makes no sense."""
-        bremen.check(self, bremen.CHOICES | {"mode": ("online",)})
+        envs.page("check_config").check(self, bremen.CHOICES | {"mode": ("online",)})
 
     def preset_numbers(self):
         """What its preset changes in the defaults, for its environment.  -> {field: value}"""
         sizes = SMOKE if self.preset == "smoke" else {}
-        return bremen.preset(self) | sizes | ONLINE["*"] | ONLINE.get(self.env, {})
+        return super().preset_numbers() | sizes | ONLINE["*"] | ONLINE.get(self.env, {})
 
 
 SMOKE = dict(online_steps=16_000, online_envs=8)
@@ -118,9 +118,9 @@ def merge(norm, x):
 
 def run_online(cfg, opts):
     """--mode online for one seed: the run, and at its end the picture and the return of the last policy."""
-    folder, history, progress = run.run_folder(cfg, opts), run.History(), run.page("progress").Progress()
+    folder, history, progress = run.page("resume").run_folder(cfg, opts), run.History(), run.page("progress").Progress()
     progress.STAGES = progress.STAGES | {"online": ("TRPO on the simulator", "step", "sampled_return")}
-    run.start_run(folder, cfg, history)
+    run.page("resume").start_run(folder, cfg, history)
     records = train_online(cfg, sample=progress.timed("sample")(sample_paths))
     state = follow(cfg, folder, records, history, progress)
     plot = run.page("plot")
@@ -201,13 +201,13 @@ def configs_of(opts):
     run.check_packages(base)
     configs = run.each_seed(base, opts)
     for cfg in configs:
-        run.check_new(run.run_folder(cfg, opts))
+        run.page("resume").check_new(run.page("resume").run_folder(cfg, opts))
     return configs
 
 
 def how_to_begin_again(cfg=None, opts=()):
     """What to do with a run that stopped early; cfg is None before there is one.  -> text"""
-    folder = cfg and run.run_folder(cfg, opts)
+    folder = cfg and run.page("resume").run_folder(cfg, opts)
     if not cfg or not (folder / "config.json").exists():
         return "nothing was written"
     where = shlex.quote(str(folder))

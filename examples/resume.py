@@ -1,4 +1,6 @@
-"""Go on with an interrupted run: `python run.py --resume DIR`, or `python examples/resume.py DIR`.
+"""The directory of a run: begin it, lock it, keep checkpoints in it, and go on with a run that was interrupted.
+
+python run.py --resume DIR, or python examples/resume.py DIR
 
 A run writes checkpoint.npz after each stage, see `save_checkpoint`.  This page reads it, makes sure that it belongs
 to the run in DIR and holds what a run holds at the end of some stage, and finds the run's data again.  The run then
@@ -9,6 +11,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -43,18 +46,20 @@ def read_config(opts):
 def last_state(folder, cfg):
     """Lock the run's directory and read its last checkpoint.  -> bremen.State (None: no checkpoint yet), run.History"""
     hold(folder)
-    state, history, title = None, run.History(), run.title(folder, cfg)
+    state, history, line = None, run.History(), first_line(folder, cfg)
     if (folder / "checkpoint.npz").exists():
         state, history = last_checkpoint(folder, cfg)
         if state.beta is not None and state.updates == cfg.iterations * cfg.iteration_updates:
-            title += ", which had ended: nothing is left to do"
+            line += ", which had ended: nothing is left to do"
     elif (folder / "run.json").exists():  # from the beginning, but with the same data
         data = run.read_json(folder / "run.json").get("data")
         if isinstance(data, dict) and all(isinstance(data.get(name), str) for name in ("file", "sha256")):
             history.data = data
-    run.say(title)
+    run.say(line)
     return state, history
 
+
+# --- the directory ---------------------------------------------------------------------------------------------------
 
 HELD = contextlib.ExitStack()  # the lock of the run directory in which this process works
 
@@ -73,6 +78,56 @@ def hold(folder):
         left.unlink(missing_ok=True)
 
 
+def run_folder(cfg, opts):
+    """log/<env>/<sub_exp_name>/<exp_name>/<exp_name><seed>/, or the one to resume.  -> Path"""
+    if "resume" in opts:
+        return Path(opts["resume"])
+    group, name = opts.get("sub_exp_name", cfg.mode), opts.get("exp_name", "bremen")
+    for flag, text in (("sub_exp_name", group), ("exp_name", name)):
+        if set("/\\") & set(text) or not text.strip("."):
+            raise run.UsageError(f"--{flag} {text}: the name of a folder, please, not a path (--log_dir is one)")
+    return Path(opts.get("log_dir", "log"), cfg.env, group, name, f"{name}{cfg.seed}")
+
+
+def check_new(folder):
+    """run.UsageError where a run cannot begin: its directory exists, or cannot be made."""
+    if folder.exists():
+        resume = f"go on with --resume {folder}, or " if (folder / "config.json").exists() else ""
+        raise run.UsageError(f"{folder} exists: {resume}choose another --exp_name")
+    ground = next(p for p in folder.parents if p.exists())
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise run.UsageError(
+            f"cannot write to {folder}: {ground} is no folder to write to; --log_dir names another place"
+        )
+
+
+def start_run(folder, cfg, history):
+    """Make and lock the directory of a new run with its config.json and run.json, all of it or nothing."""
+    hidden = folder.with_name(f".{folder.name}")
+    safe_files.make_folder(folder.parent)
+    safe_files.remove_abandoned(folder.parent, hidden.name)
+    temporary = safe_files.temporary_name(hidden)
+    temporary.mkdir()
+    try:
+        text = json.dumps(asdict(cfg), indent=1) + "\n"
+        safe_files.write_whole(temporary / "config.json", lambda f: f.write(text.encode()))
+        hold(temporary)  # nobody may resume a run that is still running
+        run.page("provenance").write_about(temporary / "run.json", cfg, history)
+        temporary.rename(folder)
+        safe_files.sync(folder.parent)
+    except OSError:
+        check_new(folder)  # another process was quicker
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    run.say(first_line(folder, cfg))
+
+
+def first_line(folder, cfg):
+    """The first line of a run.  -> text"""
+    return f"BREMEN {cfg.mode}: {cfg.env}, preset {cfg.preset}, seed {cfg.seed} -> {folder}"
+
+
 def last_checkpoint(folder, cfg):
     """As `load_checkpoint`; the error names the checkpoint before.  -> bremen.State, run.History; or run.UsageError"""
     try:
@@ -85,7 +140,7 @@ def last_checkpoint(folder, cfg):
 
 def how_to_go_on(cfg=None, opts=()):
     """What to do with a run that stopped early; cfg is None before there is one.  -> text"""
-    folder = cfg and run.run_folder(cfg, opts)
+    folder = cfg and run_folder(cfg, opts)
     if not cfg or not (folder / "config.json").exists():
         return "nothing was written"
     kept = "it has no checkpoint yet"

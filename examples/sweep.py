@@ -105,7 +105,7 @@ def placed(line, root):
     if cfg.mode == "offline":
         line += ["--data", whole(cfg.data)] if cfg.data and "data" not in opts else []  # of --param_path
         line += ["--data_dir", whole(root / "data")]
-    folder = run.run_folder(cfg, opts)
+    folder = run.page("resume").run_folder(cfg, opts)
     if (folder / "config.json").exists():
         there = run.read_config({}, folder / "config.json")
         for name in (f.name for f in fields(cfg) if f.name == "data" or f.name not in run.FILE_FIELDS):

@@ -108,7 +108,7 @@ def test_presets_speak_of_things_that_exist():
 
 def test_an_environment_overrides_its_preset_and_mode_online_both():
     """By hand, from the tables of the paper and of this project's design."""
-    changes = lambda **kw: bremen.preset(bremen.Config(**kw))
+    changes = lambda **kw: bremen.Config(**kw).preset_numbers()
     assert changes(preset="paper", env="half_cheetah")["target_kl"] == 4.5e-4
     assert changes(preset="paper", env="hopper")["target_kl"] == 2.3e-4
     assert changes(preset="paper", env="hopper")["horizon"] == 1000

@@ -460,7 +460,7 @@ def test_run_py_takes_the_lines_of_a_sweep_in_every_mode(words, tmp_path):
     assert len({folder for _, folder in runs}) == len(runs) >= 2
     for line, folder in runs:
         opts = run.read_flags(line)
-        assert [run.run_folder(cfg, opts) for cfg in run.configs_of(opts)] == [folder]
+        assert [run.page("resume").run_folder(cfg, opts) for cfg in run.configs_of(opts)] == [folder]
 
 
 def test_a_sweep_does_not_take_a_run_with_other_numbers_for_its_own(finished, tmp_path, capsys):
