@@ -3,7 +3,7 @@
 Fit an ensemble of dynamics models to logged transitions, clone the policy that made them, and improve the clone on
 imagined rollouts in conservative trust-region steps.  `train_offline` is the paper's Algorithm 2 on one page,
 `train_recursive` its Algorithm 1.  Their parts follow in the order in which they are called, down to the ruled line:
-below it are only the numbers of the presets and the checks of Config.
+below it are the evaluation of the models and the numbers of the presets.
 
 Both algorithms are generators: they yield a record after each stage and print nothing.  Their parts are keyword
 arguments: pass another function to change one.  "The original" is the authors' program; examples/original.md has a
@@ -153,7 +153,7 @@ STREAMS = "init", "collect", "model", "clone", "imagine", "evaluate"
 
 
 def streams(seed):
-    """A generator for each purpose: a new draw in one leaves the others as they were.  -> {name: Generator}"""
+    """A generator for each purpose: a draw from one leaves the others alone (the original seeds some).  -> dict"""
     seeds = np.random.SeedSequence(seed).spawn(len(STREAMS))
     return {name: np.random.default_rng(s) for name, s in zip(STREAMS, seeds)}
 
@@ -504,7 +504,7 @@ def time_of(ended):
     return time
 
 
-# --- evaluation of the models ----------------------------------------------------------------------------------------
+# === evaluation and presets: a reader of the algorithm may stop here =================================================
 
 
 def imagined_returns(s, starts, cfg, rng, n_paths=40):
@@ -526,8 +526,6 @@ def imagined_returns(s, starts, cfg, rng, n_paths=40):
         alive &= ~terminated[t]
     return returns
 
-
-# === presets and checks of Config: a reader of the algorithm may stop here ===========================================
 
 PRESETS = {  # what a preset changes in Config's defaults: for all environments ("*") and, on top, for single ones
     "smoke": {

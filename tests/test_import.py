@@ -17,6 +17,7 @@ import tracemalloc
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -952,7 +953,7 @@ def write_case(kind, folder, way, edits, arrays):
     content = BASES[kind]()
     path = folder / ("config.json" if kind == "config" else f"{kind}.npz")
     if way and kind == "config":
-        path.write_text(json_with(run.asdict(CFG), arrays))
+        path.write_text(json_with(asdict(CFG), arrays))
     elif way:
         with zipfile.ZipFile(io.BytesIO(content)) as z:
             base = {name[:-4]: np.lib.format.read_array(z.open(name)) for name in z.namelist()}
@@ -1002,7 +1003,7 @@ BASES = {
     "dataset": saved(lambda path: safe_files.save_dataset(path, [small_batch()], ABOUT)),
     "policy": saved(write_small_policy),
     "checkpoint": saved(lambda path: run.page("resume").save_checkpoint(path, CFG, small_state(), run.History())),
-    "config": saved(lambda path: path.write_text(json.dumps(run.asdict(CFG), indent=1))),
+    "config": saved(lambda path: path.write_text(json.dumps(asdict(CFG), indent=1))),
 }
 
 
