@@ -23,11 +23,6 @@ from typing import NamedTuple
 import gymnasium as gym
 import numpy as np
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 
 class Batch(NamedTuple):
     """Transitions.  obs, next_obs (N, S), act (N, A) as applied (clipped), rew (N,), terminated, truncated (N,) bool.

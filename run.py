@@ -33,14 +33,14 @@ try:
     if not hasattr(bremen, "train_offline"):  # a folder or file of this name that came first
         found = bremen.__file__ or list(bremen.__path__)[0]
         raise ImportError(f"run.py needs its own bremen.py, but Python finds {found}: rename that one")
-except (ImportError, AttributeError) as e:  # the second, too, where versions do not fit
+    page = envs.page  # examples/NAME.py as a module
+    safe_files = page("safe_files")
+except (ImportError, AttributeError, OSError) as e:  # the last two: versions that do not fit, no folder examples
     print("run.py:", " ".join(str(e.__cause__ or e).split()) + MEND * ("rename" not in str(e)), file=sys.stderr)
     sys.exit(2)
 
 sys.modules.setdefault("run", sys.modules[__name__])  # for pages, which import run
 HERE = Path(__file__).resolve().parent
-page = envs.page  # examples/NAME.py as a module
-safe_files = page("safe_files")
 PLACES = "data", "data_dir"  # fields of Config that say where files are
 # fields of mode online, which earlier versions wrote into the config.json of every run
 ONLINE_FIELDS = {"online_steps", "online_envs", "online_horizon"}

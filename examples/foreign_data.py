@@ -3,6 +3,9 @@
 run.py loads each dataset by this page.  Letters in shapes: N rows, S observation dimension.
 """
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
 
 import bremen
@@ -14,6 +17,7 @@ def load_rows(path, task=None):
 
     envs.DataError for a file that cannot be used.
     """
+    check_unpacked_size(path)
     data, meta = envs.load_dataset(path, task)
     if not is_pair(meta.get("policy_return", [0, 0])):
         raise envs.DataError(f"{path}: the policy_return in its meta is not a mean and a standard deviation")
@@ -22,6 +26,17 @@ def load_rows(path, task=None):
     data, notes = with_ends(data, envs.TASKS[meta["env"]])
     known = meta.get("notes", [])  # examples/import_dataset.py has written some of them into the file
     return data, meta | {"notes": known + [note for note in notes if note not in known]}
+
+
+def check_unpacked_size(path):
+    """envs.DataError for an .npz that claims to unpack to much more than it has: it could fill the memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, zipfile.BadZipFile):
+        return  # envs.load_dataset says what is wrong with it
+    if content > Path(path).stat().st_size + 100e6:
+        raise envs.DataError(f"{path}: unpacks to {content / 1e6:,.0f} MB: store it without compression")
 
 
 def is_pair(x):

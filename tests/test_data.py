@@ -146,6 +146,13 @@ def test_what_meta_may_not_say_is_refused_in_one_line(what, tmp_path):
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
+def test_a_file_that_claims_to_unpack_to_much_more_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "packed.npz"
+    np.savez_compressed(path, **chained([10])._asdict(), meta="{}", more=np.zeros(120_000_000, bool))
+    with pytest.raises(envs.DataError, match="unpacks to 120 MB: store it without compression"):
+        run.page("foreign_data").load_rows(path, PENDULUM)
+
+
 # --- rows in no order -----------------------------------------------------------------------------------------------
 
 

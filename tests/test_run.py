@@ -2064,3 +2064,11 @@ def test_command_repeats_the_numbers():
     for given in ({"model_epochs": 4}, {"model_epochs": 4, "model_steps": 30_000}, {"model_steps": 7}):
         cfg = run.read_config({"env": "hopper", **given})
         assert run.read_config(run.read_flags(run.page("provenance").command(cfg).split()[2:])) == cfg, given
+
+
+def test_without_the_folder_examples_run_says_so_in_one_line(tmp_path):
+    for name in ("bremen", "envs", "nets", "trpo", "run"):
+        shutil.copy(HERE.parent / f"{name}.py", tmp_path)
+    done = subprocess.run([sys.executable, "run.py", "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert str(tmp_path / "examples" / "safe_files.py") in done.stderr
