@@ -32,7 +32,7 @@ for _module, _name in (envs, "MujocoSim"), (trpo, "fisher_vector"):  # nets: see
 
 @dataclass(frozen=True)
 class Config:
-    """Every number of a run.  Do not use the defaults as they are: configured(env=...) applies a preset."""
+    """Every number of a run.  Config() has the bare defaults; configured(env=...) puts in the numbers of a preset."""
 
     mode: str = "offline"  # offline: Algorithm 2; recursive: Algorithm 1; the others have pages in examples/
     env: str = "hopper"  # the robot
@@ -75,7 +75,7 @@ class Config:
     start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
     clip_states: bool = True  # keep each coordinate of an imagined state within the range of the data
     member_per: str = "step"  # draw the member that predicts anew at each step, or once for a path
-    alpha: float = 0.0  # weight of a penalty on rewards, with mean KL(policy || clone); larger: stays near the clone
+    alpha: float = 0.0  # how much of log(policy / clone) is taken off each reward; larger: stays nearer to the clone
     # trust region
     target_kl: float = 1e-3  # delta [nats], radius of the trust region; larger: faster, and exploits the models sooner
     gamma: float = 0.99  # discount; nearer to 1: looks further ahead, with more noise
@@ -107,16 +107,20 @@ class Config:
 
     def preset_numbers(self):
         """What its preset changes in the defaults, for its mode and its environment.  -> {field: value}"""
-        modes = {"recursive": RECURSIVE[self.preset], "evaluate": {"*": dict(eval_episodes=100)}}
-        numbers = {}
-        for table in PRESETS[self.preset], modes.get(self.mode, {}):
-            numbers |= table.get("*", {}) | table.get(self.env, {})
+        tables, numbers = [PRESETS[self.preset]], {}
+        if self.mode == "recursive":
+            tables.append(RECURSIVE[self.preset])
+        elif self.mode == "evaluate":
+            tables.append({"*": dict(eval_episodes=100)})
+        for table in tables:  # what comes later wins
+            numbers.update(table.get("*", {}))
+            numbers.update(table.get(self.env, {}))
         return numbers
 
     def updates_by(self, deployment):
-        """Total number of TRPO updates after `deployment` deployments; each gets the same number.  -> int"""
+        """Total number of TRPO updates after `deployment` deployments, which share the iterations evenly.  -> int"""
         deployments = self.deployments if self.mode == "recursive" else 1  # offline: the dataset counts as one
-        iterations = deployment * self.iterations // deployments  # whole iterations, all of them by the last deployment
+        iterations = (deployment * self.iterations) // deployments  # whole ones; after the last deployment all
         return iterations * self.iteration_updates
 
 
@@ -134,7 +138,8 @@ class Dynamics(NamedTuple):
 class State(NamedTuple):
     """Everything that training knows after a stage, and needs to go on from there.
 
-    The generators go on with the run: to keep a state for later, copy.deepcopy it before asking for the next record.
+    The random generators in `rng` are not copied, they move on with the run.  copy.deepcopy a State that you want to
+    keep, before you ask for the next record.
     """
 
     rng: dict  # a generator per purpose
@@ -171,7 +176,7 @@ def model_sizes(cfg):
 
 
 def new_policy(cfg, rng):
-    """A policy that acts near zero; its log_std is the one of densities: `std`, or the original's -5.  -> theta (P,)"""
+    """A policy that acts near zero.  log_std is for log-probabilities: of `std`, or the original's.  -> theta (P,)"""
     sizes, limit = policy_net(cfg)
     weights = nets.init_mlp(rng, sizes, out_scale=0.01)
     log_std = np.log(cfg.std * limit) if cfg.density_std == "same" else -5.0
@@ -179,11 +184,11 @@ def new_policy(cfg, rng):
 
 
 def policy_of(s, cfg):
-    """The policy of a State, ready to act: its sigma is the one of sampling.  -> nets.Policy"""
-    theta, net = s.theta, policy_net(cfg)
-    if cfg.density_std == "original":  # which samples with one sigma, but judges actions by another
-        theta = theta.copy()
-        nets.split(theta, net.sizes)[1][:] = np.log(cfg.std * net.limit)
+    """The policy of a State, ready to act: its sigma is for sampling.  -> nets.Policy"""
+    theta, net = s.theta.copy(), policy_net(cfg)
+    if cfg.density_std == "original":  # it samples with one sigma, and has another in log-probabilities
+        _, log_std = nets.split(theta, net.sizes)  # a view: theta changes
+        log_std[:] = np.log(cfg.std * net.limit)
     return nets.Policy(theta, s.norm, net)
 
 
@@ -201,19 +206,23 @@ def train_offline(
 
     Yields a record after each stage: {"stage": ..., "state": all that was learnt so far, ...numbers}, and returns the
     last State.  Training goes on from `state` if one is given.  The clone imitates `newest`, by default all data.
-    Pass another function to replace fit_dynamics, clone_behavior, imagine_paths or trpo.improve; info is a dict of
-    numbers for the record, and `report` a function that hears of the progress of the long ones:
-    fit(data, cfg, rng, report) -> Dynamics, info; clone(data, norm, cfg, rng, report) -> beta (P,), info;
-    imagine(s, starts, cfg, rng) -> Paths, info; improve(theta, critic, paths, norm, net, cfg, rng) -> theta, critic,
-    info.  Raises FloatingPointError when training diverges.
+    Raises FloatingPointError when training diverges.  Pass another function to replace a part:
+
+        fit(data, cfg, rng, report) -> Dynamics, info                           fit_dynamics
+        clone(data, norm, cfg, rng, report) -> beta (P,), info                  clone_behavior
+        imagine(s, starts, cfg, rng) -> trpo.Paths, info                        imagine_paths
+        improve(theta, critic, paths, norm, net, cfg, rng) -> theta, critic, info    trpo.improve
+
+    Each returns info, a dict of numbers for the record; the slow ones call `report` with their progress.
     """
     fit, clone = fit or fit_dynamics, clone or clone_behavior
     imagine, improve = imagine or imagine_paths, improve or trpo.improve
     nets.use_threads(cfg.threads)
-    s = state or State(streams(cfg.seed))
+    s = state or State(streams(cfg.seed))  # what is None in it is still to do
     if s.dynamics is None:  # train K models on the dataset
         dynamics, info = fit(data, cfg, s.rng["model"], report)
-        s = renormalized(s, nets.Normalizer.fit(data.obs), cfg)._replace(dynamics=dynamics)
+        s = renormalized(s, nets.Normalizer.fit(data.obs), cfg)
+        s = s._replace(dynamics=dynamics)
         yield {"stage": "model", "state": s, **info}
     if s.beta is None:  # estimate the behavior policy by cloning, and start the policy from it
         beta, info = clone(newest or data, s.norm, cfg, s.rng["clone"], report)
@@ -244,11 +253,12 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
     `parts` are those of train_offline; `deploy` replaces collect_batch: deploy(s, cfg, rng, report) -> Batch, info.
     """
     if cfg.mode != "recursive":
-        raise ValueError(f"train_recursive: cfg.mode is {cfg.mode}, but only recursive shares out the iterations")
+        raise ValueError(f"train_recursive: cfg.mode is {cfg.mode}: only recursive shares iterations among deployments")
     deploy, batches = deploy or collect_batch, list(batches)
     s = state or State(streams(cfg.seed), deployments=0)
     while s.updates < cfg.updates_by(cfg.deployments):
-        if s.updates == cfg.updates_by(s.deployments):  # its updates are finished (also true before the first): deploy
+        finished = s.updates == cfg.updates_by(s.deployments)  # before the first deployment: 0 of 0 updates
+        if finished:
             batch, info = deploy(s, cfg, s.rng["collect"], report)
             batches.append(batch)
             s = s._replace(deployments=s.deployments + 1, dynamics=None, beta=None, critic=None)  # None: to be fitted
@@ -265,7 +275,7 @@ def train_recursive(cfg, batches=(), state=None, *, deploy=None, report=ignore, 
 def collect_batch(s, cfg, rng, report=ignore):
     """n_train / deployments real transitions of the policy, at first of uniform random actions: Algorithm 1, "deploy".
 
-    `noise` makes a part of them wilder, as `envs.behavior` says.
+    A part of them has extra noise if `cfg.noise` says so, see `envs.behavior`.
     -> Batch, {"deployed_return": mean of its whole episodes}
     """
     task, n = envs.TASKS[cfg.env], cfg.n_train // cfg.deployments
@@ -275,7 +285,8 @@ def collect_batch(s, cfg, rng, report=ignore):
     else:
         acts = envs.behavior(task, policy_of(s, cfg).sample, cfg.noise)
     show = lambda rows: report({"stage": "deploy", "done": rows, "total": n})
-    batch = envs.collect(task, acts, n, rng, threads=nets.use_threads(cfg.threads), report=show)
+    threads = nets.use_threads(cfg.threads)
+    batch = envs.collect(task, acts, n, rng, threads=threads, report=show)
     returns, _ = envs.episode_returns(batch)
     return batch, {"deployed_return": float(np.mean(returns)) if len(returns) else np.nan}
 
@@ -283,15 +294,16 @@ def collect_batch(s, cfg, rng, report=ignore):
 def renormalized(s, norm, cfg):
     """The same State with another normaliser of observations, and a policy that still acts as before.  -> State
 
-    Only its first layer changes: from W (o - m) / c + b with mean m and scale c to the same number with m' and c',
-    which is W' = W c' / c and b' = b + W (m' - m) / c.  (The original keeps the weights.)
+    Only its first layer changes.  With old mean m and scale c, and new ones m' and c', for every observation o:
+        (o - m) / c @ W + b = (o - m') / c' @ W' + b'  if  W' = c' / c * W  and  b' = b + (m' - m) / c @ W
+    (The original keeps W and b.)
     """
     if s.theta is None:
         return s._replace(norm=norm)
-    theta = s.theta.copy()
-    W, b = nets.layers(theta, policy_net(cfg).sizes)[0]
-    b += ((norm.mean - s.norm.mean) / s.norm.scale) @ W
-    W *= (norm.scale / s.norm.scale)[:, None]
+    old, theta = s.norm, s.theta.copy()
+    W, b = nets.layers(theta, policy_net(cfg).sizes)[0]  # views: they change theta
+    b += ((norm.mean - old.mean) / old.scale) @ W  # b first: it needs the old W
+    W *= (norm.scale / old.scale)[:, None]
     return s._replace(norm=norm, theta=theta)
 
 
@@ -308,19 +320,19 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     """Fit K models to next_obs - obs by least squares: Algorithm 2, "train K models" (deterministic, no variance).
 
     Inputs [obs, act] and targets are normalised.  Each member has its own first weights and its own shuffles; the rows
-    held out for validation are the same for all.  model_steps may raise the number of epochs (the original: 200).
-    -> Dynamics, {"model_loss", "model_curve"} as `follow` says
+    held out for validation are the same for all.  There are more than model_epochs epochs if model_steps needs them
+    (the original: at most 200).  -> Dynamics, {"model_loss", "model_curve"} as `follow` says
     """
     x, change = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
-    inputs, delta = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
-    train, validation = split_rows(inputs(x), delta(change), cfg.validation, rng)
-    at_least = math.ceil(cfg.model_steps * cfg.model_batch / len(train[0]))
-    cfg = replace(cfg, model_epochs=max(cfg.model_epochs, at_least))
+    x_norm, change_norm = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
+    train, validation = split_rows(x_norm(x), change_norm(change), cfg.validation, rng)
+    epochs_needed = math.ceil(cfg.model_steps * cfg.model_batch / len(train[0]))
+    cfg = replace(cfg, model_epochs=max(cfg.model_epochs, epochs_needed))  # of this fit only
     # not rng.spawn: it counts its children, and checkpoints do not save the count
     seeds = rng.integers(2**63, size=cfg.members)
     members = [fit_member(*train, *validation, cfg, np.random.default_rng(seed)) for seed in seeds]
     phi, info = follow(members, cfg.members * cfg.model_epochs, report)
-    return Dynamics(phi, inputs, delta, *state_range(data, cfg)), info
+    return Dynamics(phi, x_norm, change_norm, *state_range(data, cfg)), info
 
 
 def split_rows(x, y, share, rng):
@@ -343,11 +355,13 @@ def follow(members, total, report=ignore):
     """
     curves = [[] for _ in members]
     best_loss, best_phi = np.full(len(members), np.nan), [None] * len(members)
-    report({"stage": "model", "done": 0, "total": total})  # the first epoch may take a minute
-    for epochs, (k, (loss, *best)) in enumerate(nets.race(members), 1):
+    done = 0
+    report({"stage": "model", "done": done, "total": total})  # the first epoch may take a minute
+    for k, epoch in nets.race(members):  # whenever a member k has finished an epoch
+        loss, best_loss[k], best_phi[k] = epoch
         curves[k].append(loss)
-        best_loss[k], best_phi[k] = best
-        report({"stage": "model", "done": epochs, "total": total, "loss": float(np.nanmean(best_loss))})
+        done += 1
+        report({"stage": "model", "done": done, "total": total, "loss": float(np.nanmean(best_loss))})
     curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
     return np.stack(best_phi), {"model_loss": float(np.mean(best_loss)), "model_curve": curve}
 
@@ -370,10 +384,12 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
     """
     sizes = x.shape[1], *cfg.model_hidden, y.shape[1]
     phi = nets.init_mlp(rng, sizes)
-    moments, best, best_phi, waited = nets.adam_init(phi), np.inf, None, 0
+    moments = nets.adam_init(phi)
+    best, best_phi, waited = np.inf, None, 0
     for epoch in range(cfg.model_epochs):
-        lr = cfg.model_lr * (cfg.model_lr_last / cfg.model_lr) ** (epoch / max(1, cfg.model_epochs - 1))
-        order = rng.permutation(len(x))
+        progress = epoch / max(1, cfg.model_epochs - 1)
+        lr = cfg.model_lr * (cfg.model_lr_last / cfg.model_lr) ** progress
+        order = rng.permutation(len(x))  # phi and moments change in place
         moments = nets.adam_epoch_fast(phi, moments, x, y, order, cfg.model_batch, lr, sizes, None, cfg.gradients)
         loss = nets.mean_loss(phi, x_val, y_val, sizes)
         if not np.isfinite(loss):
@@ -401,7 +417,7 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
     moments, obs, act = nets.adam_init(weights), norm(data.obs), data.act
     for done in range(0, cfg.clone_steps, 500):  # in pieces of 500 steps, to report
         steps = min(500, cfg.clone_steps - done)
-        order = rng.integers(len(obs), size=steps * cfg.clone_batch)
+        order = rng.integers(len(obs), size=steps * cfg.clone_batch)  # row numbers, clone_batch of them per step
         moments = nets.adam_epoch_fast(
             weights, moments, obs, act, order, cfg.clone_batch, cfg.clone_lr, *net, gradients=cfg.gradients
         )
@@ -425,7 +441,7 @@ def logged_paths(data):
 def start_states(data, cfg):
     """The states from which imagined paths start: any logged, logged episode starts, or simulator resets.  -> (R, S)
 
-    Resets, the original's default, are the only choice that needs the simulator; logged episode starts are such resets.
+    Only `reset`, the original's default, needs the simulator.  Logged episode starts were such resets.
     """
     if cfg.start == "dataset":
         return data.obs
@@ -438,13 +454,15 @@ def start_states(data, cfg):
 def imagine_paths(s, starts, cfg, rng):
     """Roll the policy out in the ensemble from states drawn from `starts` (R, S): Algorithm 2, "imagined rollouts".
 
-    imagined_steps / horizon paths side by side.  One that leaves the healthy box restarts in place (the original pads
-    it with zeros, and takes the first rows of the padded paths).  alpha times `log_ratio_to_clone` is taken off the
-    reward.  -> Paths (T, B), {"imagined_reward": mean per step, "imagined_length": mean length [steps]};
-    FloatingPointError when the models diverge
+    imagined_steps / horizon paths side by side.  One that leaves the healthy box goes on from another start state in
+    the same column (the original pads it with zeros, and takes the first rows of the padded paths).  alpha times
+    `log_ratio_to_clone` is taken off the reward.  -> Paths (T, B), {"imagined_reward": mean per step,
+    "imagined_length": mean length [steps]}; FloatingPointError when the models diverge
     """
-    task, T, K = envs.TASKS[cfg.env], cfg.horizon, len(s.dynamics.phi)  # not cfg.members: kernels check no bounds
+    task, T = envs.TASKS[cfg.env], cfg.horizon
     B = max(1, cfg.imagined_steps // T)
+    K = len(s.dynamics.phi)  # not cfg.members: kernels check no bounds
+    # pool[t, b]: where path b goes on if it ended at t - 1; pool[0]: where paths begin
     pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
     noise = policy_of(s, cfg).std * rng.standard_normal((T, B, task.act_dim), np.float32)
     if cfg.member_per == "step":  # at each step one member, drawn at random, predicts for all paths
@@ -465,34 +483,35 @@ def imagine_paths(s, starts, cfg, rng):
 
 
 def parallel_rollout(s, cfg, pool, noise, members):
-    """`nets.rollout` of a State's policy in its ensemble, on the worker threads.
+    """`nets.rollout` of a State's policy in its ensemble, groups of paths side by side on the worker threads.
 
-    pool (T, B, S), noise (T, B, A).  members: (T,) arrays, which model predicts at each step; one for all paths, or one
-    for each of several groups of paths.  -> obs, act, next_obs, terminated, all (T, B, ...)
+    pool (T, B, S), noise (T, B, A).  members: a list of arrays (T,) that say which model predicts at each step: one
+    array for all paths, or one for each group of them.  -> obs, act, next_obs, terminated, all (T, B, ...)
     """
     task, net, d, dtype = envs.TASKS[cfg.env], policy_net(cfg), s.dynamics, s.theta.dtype
-    moments = lambda norm: (norm.mean.astype(dtype), norm.scale.astype(dtype))
-    actor = nets.Actor(s.theta, np.array(net.sizes), *moments(s.norm), dtype.type(net.limit))
-    boxes = d.lowest, d.highest, task.low, task.high
-    world = nets.World(d.phi, np.array(model_sizes(cfg)), *moments(d.inputs), *moments(d.delta), *boxes)
-    if len(members) == 1:  # a group of paths per worker
+    mean_and_scale = lambda norm: (norm.mean.astype(dtype), norm.scale.astype(dtype))
+    actor = nets.Actor(s.theta, np.array(net.sizes), *mean_and_scale(s.norm), dtype.type(net.limit))
+    model = d.phi, np.array(model_sizes(cfg)), *mean_and_scale(d.inputs), *mean_and_scale(d.delta)
+    world = nets.World(*model, d.lowest, d.highest, task.low, task.high)
+    if len(members) == 1:  # the same for all: a group per worker
         members = members * min(pool.shape[1], nets.workers())
-    pools, noises = (np.array_split(x, len(members), axis=1) for x in (pool, noise))
-    run = lambda p, n, m: nets.rollout_fast(actor, world, np.ascontiguousarray(p), np.ascontiguousarray(n), m)
-    groups = nets.parallel(run, pools, noises, members)
+    split = lambda x: [np.ascontiguousarray(part) for part in np.array_split(x, len(members), axis=1)]
+    rollout = lambda pool, noise, member: nets.rollout_fast(actor, world, pool, noise, member)
+    groups = nets.parallel(rollout, split(pool), split(noise), members)
     return tuple(np.concatenate(column, axis=1) for column in zip(*groups))
 
 
 def log_ratio_to_clone(s, obs, act, cfg):
     """log policy(act | obs) - log clone(act | obs) [nats]: on average over the policy's actions KL(policy || clone).
 
-    The KL of a state itself, the same for all actions there, would teach nothing about *this* action: policy gradients
-    do not differentiate rewards (the original charges it nevertheless).  obs (..., S), act (..., A) as sampled -> (...)
+    The KL itself (the original's penalty) is the same for every action in a state.  As a reward it cannot tell good
+    actions from bad ones, because policy gradients do not differentiate rewards.
+    obs (..., S), act (..., A) as sampled -> (...)
     """
-    net, rows = policy_net(cfg), s.norm(obs.reshape(-1, obs.shape[-1]))
-    act = act.reshape(len(rows), -1)
-    log_policy = nets.log_prob(act, *nets.gaussian(s.theta, rows, net))
-    log_clone = nets.log_prob(act, *nets.gaussian(s.beta, rows, net))
+    net, flat_obs = policy_net(cfg), s.norm(obs.reshape(-1, obs.shape[-1]))
+    flat_act = act.reshape(len(flat_obs), -1)
+    log_policy = nets.log_prob(flat_act, *nets.gaussian(s.theta, flat_obs, net))
+    log_clone = nets.log_prob(flat_act, *nets.gaussian(s.beta, flat_obs, net))
     return (log_policy - log_clone).reshape(obs.shape[:-1])
 
 
@@ -516,13 +535,15 @@ def imagined_returns(s, starts, cfg, rng, n_paths=40):
     task, T = envs.TASKS[cfg.env], envs.TASKS[cfg.env].max_steps
     first = starts[rng.integers(len(starts), size=n_paths)]
     pool, noise = np.repeat(first[None], T, axis=0), np.zeros((T, n_paths, task.act_dim), np.float32)
-    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, [rng.integers(len(s.dynamics.phi), size=T)])
+    member = rng.integers(len(s.dynamics.phi), size=T)
+    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, [member])
     rew = task.reward(obs, task.clip(act), next_obs)
-    returns, alive = np.zeros(n_paths), np.ones(n_paths, bool)  # alive: up to and including the first terminal step
-    for t in range(T):
+    returns, alive = np.zeros(n_paths), np.ones(n_paths, bool)
+    for t in range(T):  # a path that has ended is rolled out further, but not counted
         returns += np.where(alive, rew[t], 0)
         # NaN is unhealthy and so ends a path: where rewards are negative, a short sum would look like a good return
-        returns[alive & ~np.isfinite(next_obs[t]).all(axis=1)] = np.nan
+        diverged = ~np.isfinite(next_obs[t]).all(axis=1)
+        returns[alive & diverged] = np.nan
         alive &= ~terminated[t]
     return returns
 
@@ -583,8 +604,9 @@ def configured(kind=Config, /, **given):
     """
     if "model_epochs" in given:
         given = {"model_steps": 0} | given
-    first = kind(**{k: given[k] for k in ("mode", "env", "preset") if k in given})
-    return replace(first, **first.preset_numbers() | given)
+    plain = kind(**{k: given[k] for k in ("mode", "env", "preset") if k in given})  # only to ask for its preset
+    numbers = plain.preset_numbers() | given
+    return replace(plain, **numbers)
 
 
 CHOICES = {

@@ -51,8 +51,8 @@ def join(batches):
 def episode_returns(batch):
     """Undiscounted return and length of every complete episode in a batch.  -> (E,) reward, (E,) steps"""
     ends = np.flatnonzero(batch.terminated | batch.truncated) + 1  # the row after each episode
-    sums = np.cumsum(batch.rew, dtype=np.float64)[ends - 1]
-    return np.diff(sums, prepend=0.0), np.diff(ends, prepend=0)
+    totals = np.cumsum(batch.rew, dtype=np.float64)[ends - 1]  # of all rewards up to each end
+    return np.diff(totals, prepend=0.0), np.diff(ends, prepend=0)  # differences are the episodes' own
 
 
 # --- tasks: rewards, healthy boxes ----------------------------------------------------------------------------------
@@ -106,11 +106,15 @@ class Task:
     xml: str | None = None  # one of Gymnasium's MuJoCo files, or another one (with its whole path)
     physics: Callable | None = None  # without xml: physics(task) makes something with the methods of PendulumSim
     frame_skip: int = 1  # simulator steps per action
-    dt: float = 0.05  # time between two observations [s]
-    hidden: int = 1  # how many first coordinates (position in the plane) the observation leaves out
+    dt: float = 0.05  # time between two observations [s]; MuJoCo itself takes it from the xml
+    hidden: int = 1  # how many entries of the state, the position in the plane, the observation leaves out
     uniform_reset: float | None = None  # reset noise of `MujocoSim.initial` [m, rad and m/s, rad/s]
-    shown: tuple = ((0, "height [m]"), (1, "angle [rad]"), (8, "forward speed [m/s]"))  # coordinates worth a picture
-    obs_limit: float | tuple = np.inf  # entries of observations are in [-obs_limit, obs_limit]
+    shown: tuple = (
+        (0, "height [m]"),
+        (1, "angle [rad]"),
+        (8, "forward speed [m/s]"),
+    )  # coordinates of obs that model.png shows
+    obs_limit: float | tuple = np.inf  # Gymnasium is told that observations are in [-obs_limit, obs_limit]
 
     def healthy(self, obs):
         """True where every entry of obs (..., S) lies strictly inside the box; NaN and infinity never do.  -> (...)"""
@@ -121,9 +125,9 @@ class Task:
         return np.clip(np.asarray(act), -self.act_limit, self.act_limit).astype(np.float32, copy=False)
 
     def applied(self, act, *lead):
-        """What robots do with actions (*lead, A): clip them, infinite ones too.  -> (*lead, A) float32
+        """`clip` after two checks: ValueError for another shape than (*lead, A), FloatingPointError for NaN.
 
-        Another shape raises ValueError, NaN FloatingPointError, before anything has moved (MuJoCo takes NaN for 0).
+        MuJoCo would take NaN for 0.  -> (*lead, A) float32
         """
         if np.shape(act) != (*lead, self.act_dim):
             raise ValueError(f"{self.name}: actions must have shape {(*lead, self.act_dim)}, not {np.shape(act)}")
@@ -178,10 +182,10 @@ class MujocoSim:
             threads = len(self.datas)
             self.pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)  # 0: in this thread
         full = np.pad(state, ((0, 0), (1, 0)))  # MuJoCo's full physics state begins with the time
-        control = np.repeat(np.asarray(act, np.float64)[:, None], self.task.frame_skip, axis=1)
+        control = np.repeat(np.asarray(act, np.float64)[:, None], self.task.frame_skip, axis=1)  # (B, frame_skip, A)
         warmstart = np.zeros((len(state), self.model.nv))  # no hidden memory from one step to the next
         after, _ = self.pool.rollout(self.model, self.datas, full, control, initial_warmstart=warmstart)
-        return after[:, -1, 1:]
+        return after[:, -1, 1:]  # after (B, frame_skip, 1 + n): the last simulator step, without its time
 
     def observe(self, state):
         """Observations: all of [qpos, qvel] but the position in the plane.  (B, n) -> (B, S) float32"""
@@ -256,11 +260,11 @@ NOISE = {"eps1": 0.1, "eps3": 0.3, "gaussian1": 0.1, "gaussian3": 0.3}
 
 
 def behavior(task, sample, noise):
-    """The data strategies of Wu, Tucker & Nachum (arXiv:1911.11361, section 5) around a policy's `sample`.
+    """How to act while collecting: -> ((share of the transitions, act(obs (B, S), rng) -> (B, A)), ...)
 
-    pure, random: one strategy.  eps1, eps3: 40 % pure, 40 % with a uniform random action in a tenth (three tenths)
-    of the steps, 20 % random; gaussian1, gaussian3: the same with normal noise of 0.1 (0.3) act_limit on each action.
-    -> ((share of the transitions, act(obs (B, S), rng) -> (B, A)), ...)
+    The strategies of Wu, Tucker & Nachum (arXiv:1911.11361, section 5) around a policy's `sample`.  pure, random: one.
+    The others are mixtures: 40 % pure, 20 % random, and 40 % `noisy`, which has for eps1 (eps3) a uniform random action
+    in a tenth (three tenths) of the steps, for gaussian1 (gaussian3) normal noise of 0.1 (0.3) act_limit on actions.
     """
     if noise == "pure":
         return ((1.0, sample),)
@@ -285,14 +289,15 @@ def collect(task, acts, n, rng, **options):
 def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None):
     """n transitions of whole episodes (the last one is cut); acts: as `behavior` returns them.  Generator of Batches
 
-    Every prefix of the rows has about the same mixture of strategies.  A Batch has the episodes of one time limit, so
-    memory does not grow with n.  `report` is called with the number of rows so far.
+    Every first part of the rows has about the same mixture of strategies.  `report` is called with the number of rows
+    so far.  A Batch has all that came within max_steps steps of the simulator, so memory does not grow with n.
     """
     shares = np.array([share for share, _ in acts])
     ended = episodes(task, acts, rng, num_envs, threads, lambda rows: report(min(rows, n)))
-    ordered = first_rows(in_shares(ended, shares), n)
-    for _, part in itertools.groupby(ordered, lambda pair: pair[0] // task.max_steps):
-        yield join(batch for _, batch in part)
+    chosen = first_rows(in_shares(ended, shares), n)
+    block = lambda pair: pair[0] // task.max_steps  # a pair is (number of the step, Batch)
+    for _, pairs in itertools.groupby(chosen, block):
+        yield join(batch for _, batch in pairs)
 
 
 def lacking(rows, shares):
@@ -308,19 +313,21 @@ def episodes(task, acts, rng, num_envs, threads, report):
 
     Generator; when an episode ends: number of the step, strategy, number of the episode within the strategy, Batch
     """
-    sim, shares, robots = task.sim(threads), np.array([share for share, _ in acts]), np.arange(num_envs)
-    rngs = [np.random.default_rng(seed) for seed in rng.integers(2**31, size=num_envs)]  # one per robot, for its resets
-    strategy, number, age = np.zeros((3, num_envs), int)  # of each robot's present episode
+    sim = task.sim(threads)
+    rngs = [np.random.default_rng(seed) for seed in rng.integers(2**31, size=num_envs)]  # of each robot, for its resets
+    shares = np.array([share for share, _ in acts])
     rows, begun = np.zeros((2, len(acts)), int)  # of each strategy: rows, and episodes that have begun
-    record = _room(task, num_envs)  # what each robot has done in its episode
+    strategy, number, age = np.zeros((3, num_envs), int)  # of each robot's present episode
+    so_far = _empty_episodes(task, num_envs)  # the rows of each robot's present episode
 
     def begin(robot, k):
-        """Another episode, in strategy k."""
+        """Note that a robot begins an episode in strategy k, and draw its first state.  -> state (n,)"""
         strategy[robot], number[robot], age[robot] = k, begun[k], 0
         begun[k] += 1
         return sim.initial(rngs[robot])
 
-    state = np.stack([begin(i, lacking(begun, shares)) for i in robots])
+    # there are no rows yet: at first the episodes that have begun are counted
+    state = np.stack([begin(robot, lacking(begun, shares)) for robot in range(num_envs)])
     for step in itertools.count():
         obs = sim.observe(state)
         act = _act(task, acts, strategy, obs, rng)
@@ -328,13 +335,14 @@ def episodes(task, acts, rng, num_envs, threads, report):
         next_obs = sim.observe(state)
         terminated, truncated = ~task.healthy(next_obs), age + 1 == task.max_steps
         transition = obs, act, task.reward(obs, act, next_obs), next_obs, terminated, truncated
-        for column, values in zip(record, transition):
-            column[robots, age] = values
+        for column, values in zip(so_far, transition):
+            column[np.arange(num_envs), age] = values
         age += 1
         rows += np.bincount(strategy, minlength=len(acts))
         report(int(rows.sum()))
         for i in np.flatnonzero(terminated | truncated):
-            yield step, strategy[i], number[i], Batch(*(column[i, : age[i]].copy() for column in record))
+            episode = Batch(*(column[i, : age[i]].copy() for column in so_far))
+            yield step, strategy[i], number[i], episode
             state[i] = begin(i, lacking(rows, shares))
 
 
@@ -347,30 +355,31 @@ def _act(task, acts, strategy, obs, rng):
     return act
 
 
-def _room(task, num_envs):
-    """Room for what each robot does in an episode.  -> Batch of arrays (num_envs, max_steps, ...)"""
-    room = lambda *shape, dtype=np.float32: np.empty((num_envs, task.max_steps, *shape), dtype)
-    S, A = task.obs_dim, task.act_dim
-    return Batch(room(S), room(A), room(), room(S), room(dtype=bool), room(dtype=bool))
+def _empty_episodes(task, num_envs):
+    """Room for an episode of each robot.  -> Batch of arrays (num_envs, max_steps, ...)"""
+    empty = lambda *shape, kind=np.float32: np.empty((num_envs, task.max_steps, *shape), kind)
+    obs, next_obs, act = empty(task.obs_dim), empty(task.obs_dim), empty(task.act_dim)
+    return Batch(obs, act, empty(), next_obs, terminated=empty(kind=bool), truncated=empty(kind=bool))
 
 
 def in_shares(ended, shares):
     """Put episodes into an order in which each strategy has its share of the rows, at any point of the order.
 
-    The next episode is always of the strategy that lacks rows, and within a strategy they come in the order in which
-    they *started*: one that is due but not over yet is waited for.  (The order of their ends would favour short ones.)
+    The next episode is always of the strategy that lacks rows: the one of them that began first.  Where it has not
+    ended yet, all others wait for it.  (In the order of their ends short episodes would come first.)
     ended: as `episodes` yields them.  Generator of: number of the step, Batch
     """
-    rows, turn, waiting = np.zeros(len(shares)), [0] * len(shares), {}
-    for step, strategy, number, batch in ended:
-        waiting[strategy, number] = batch
-        k = lacking(rows, shares)
-        while (k, turn[k]) in waiting:
-            batch = waiting.pop((k, turn[k]))
-            rows[k] += len(batch.rew)
-            turn[k] += 1
+    rows, next_number = np.zeros(len(shares)), np.zeros(len(shares), int)  # of each strategy: given out so far
+    finished = {}  # episodes that wait for their turn, by (strategy, number)
+    for step, strategy, number, episode in ended:
+        finished[strategy, number] = episode
+        due = lacking(rows, shares)
+        while (due, next_number[due]) in finished:  # give out all that are due and finished
+            batch = finished.pop((due, next_number[due]))
+            rows[due] += len(batch.rew)
+            next_number[due] += 1
             yield step, batch
-            k = lacking(rows, shares)
+            due = lacking(rows, shares)
 
 
 def first_rows(episodes, n):
@@ -378,7 +387,8 @@ def first_rows(episodes, n):
     for step, batch in episodes:
         batch = Batch(*(column[:n] for column in batch))
         n -= len(batch.rew)
-        batch.truncated[-1] |= n == 0 and not batch.terminated[-1]
+        if n == 0 and not batch.terminated[-1]:
+            batch.truncated[-1] = True  # the cut
         yield step, batch
         if n == 0:
             return
@@ -403,9 +413,24 @@ def evaluate(task, act, episodes, rng, threads=1):
     return returns, lengths
 
 
-# --- Gymnasium ------------------------------------------------------------------------------------------------------
-# gymnasium.make("bremen/Hopper-v0"); in a process that has not imported this module yet, "envs:bremen/Hopper-v0".
+# === pages, Gymnasium, files: a reader of the algorithm may stop here ================================================
 
+
+def page(name):
+    """Load examples/NAME.py, once.  Pages hold what a reader of the algorithm does not need.  -> module"""
+    if name not in sys.modules:
+        path = Path(__file__).resolve().parent / "examples" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+# gymnasium.make("bremen/Hopper-v0"); in a process that has not imported this module yet, "envs:bremen/Hopper-v0".
 for _task in TASKS.values():
     gym.register(
         _task.env_id,
@@ -421,23 +446,6 @@ def __getattr__(name):
     if name in ("TaskEnv", "TaskVectorEnv"):
         return getattr(page("gym_envs"), name)
     raise AttributeError(f"module 'envs' has no attribute {name!r}")
-
-
-def page(name):
-    """examples/NAME.py as a module, loaded once: what neither the paper nor the first command needs.  -> module"""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).resolve().parent / "examples" / f"{name}.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
-
-
-# === files ==========================================================================================================
-# Written whole or not at all, even if the disk is full, the process is killed, or the power fails.
 
 
 class DataError(ValueError):

@@ -78,7 +78,7 @@ def mlp_tape(theta, x, sizes, limit=None):
     """What `mlp` computes, with everything its derivatives need.  -> [x, hidden_1, ..., output], each (B, width)"""
     tape, pairs = [x], layers(theta, sizes)
     for k, (W, b) in enumerate(pairs, 1):
-        tape.append(_add_bias(tape[-1] @ W, b, relu=k < len(pairs)))
+        tape.append(_add_bias(tape[-1] @ W, b, relu=k < len(pairs)))  # h W + b, with ReLU in all layers but the last
     return tape if limit is None else tape[:-1] + [limit * np.tanh(tape[-1])]
 
 
@@ -90,8 +90,8 @@ def mlp_vjp(theta, tape, g, sizes, limit=None):
     out = np.empty(n_params(sizes), theta.dtype)
     weights, gradients = layers(theta, sizes), layers(out, sizes)  # gradients are views: they fill `out`
     g = _through_squash(tape[-1], g, limit)
-    for i in reversed(range(len(weights))):
-        (W, _), (gW, gb), h = weights[i], gradients[i], tape[i]  # layer i multiplies h by W
+    for i in reversed(range(len(weights))):  # here g belongs to the output of layer i, h W + b before its ReLU
+        (W, _), (gW, gb), h = weights[i], gradients[i], tape[i]
         np.dot(h.T, g, out=gW)
         gb[:] = g.sum(axis=0)
         if i > 0:
@@ -102,16 +102,18 @@ def mlp_vjp(theta, tape, g, sizes, limit=None):
 def mlp_jvp(theta, tape, v, sizes, limit=None):
     """Forward mode by hand: directional derivative of the output along v.  v (P,) -> (B, sizes[-1])
 
-    Pearlmutter's R-operator (Neural Computation 6, 1994) applied to the forward pass at `tape` (`mlp_tape`).
+    Pearlmutter's R-operator (Neural Computation 6, 1994) at `tape` (`mlp_tape`): d(h W + b) = dh W + h dW + db, where
+    dW and db are the parts of v.
     """
-    d = None  # derivative of the current layer's input; the data do not depend on theta
-    for (W, _), (vW, vb), h, y in zip(layers(theta, sizes), layers(v, sizes), tape, tape[1:]):  # layer: h -> y
-        dy = h @ vW
-        dy += vb
-        if d is not None:
-            dy += d @ W
-        d = dy if y is tape[-1] else _relu_gate(dy, y)  # the last layer has no ReLU
-    return _through_squash(tape[-1], d, limit)
+    pairs, v_pairs = layers(theta, sizes), layers(v, sizes)
+    dh = None  # of the first layer's input: the data do not depend on theta
+    for i, ((W, _), (dW, db)) in enumerate(zip(pairs, v_pairs)):
+        dy = tape[i] @ dW
+        dy += db
+        if dh is not None:
+            dy += dh @ W
+        dh = dy if i == len(pairs) - 1 else _relu_gate(dy, tape[i + 1])  # the last layer has no ReLU
+    return _through_squash(tape[-1], dh, limit)
 
 
 def _through_squash(y, g, limit):
@@ -130,7 +132,7 @@ def squared_error(theta, x, y, sizes, limit=None):
 def squared_error_grad(theta, x, y, sizes, limit=None, gradients="hand"):
     """Gradient of `squared_error` by theta, by hand or by autograd.  -> (P,)
 
-    Everywhere, `gradients="autograd"` is the slow way that follows any change of `mlp` or of a loss by itself.
+    With gradients="autograd", here and elsewhere, it stays right if you change `mlp` or a loss; it is slower.
     """
     if y.shape != (len(x), sizes[-1]):
         raise ValueError(f"squared_error_grad: y is {y.shape}, the network's output ({len(x)}, {sizes[-1]})")
@@ -280,7 +282,8 @@ def rollout(actor, world, pool, noise, member):
         next_obs = np.clip(s + change * world.out_scale + world.out_mean, world.clip_low, world.clip_high)
         terminated = ~np.all((world.box_low < next_obs) & (next_obs < world.box_high), axis=1)
         steps.append((s, act, next_obs, terminated))
-        s = np.where(terminated[:, None], pool[min(t + 1, len(pool) - 1)], next_obs)
+        entry = pool[min(t + 1, len(pool) - 1)]  # min: after the last step nobody uses s
+        s = np.where(terminated[:, None], entry, next_obs)
     return tuple(np.stack(column) for column in zip(*steps))
 
 
@@ -290,7 +293,7 @@ def rollout(actor, world, pool, noise, member):
 def _can_cache():
     """Whether Numba finds a folder in which it can keep compiled kernels: its own choice, or NUMBA_CACHE_DIR's."""
     try:
-        numba.njit(cache=True)(_can_cache)
+        numba.njit(cache=True)(_can_cache)  # any function will do: this looks for a folder, and compiles nothing yet
     except (RuntimeError, ValueError):  # it cannot write to any of its folders, or not handle their names
         text = "no folder can keep compiled kernels, so each start compiles them again (NUMBA_CACHE_DIR names one)"
         logging.getLogger("bremen").warning(text)
@@ -340,7 +343,7 @@ def _forward(theta, sizes, x):
 
 @compiled
 def _output_error(d, y, i, limit):
-    """Derivative of `squared_error` by the last linear output d (n, m), in place; its targets are rows i (n,) of y."""
+    """Replace the network's linear output d (n, m) by the derivative of `squared_error` by it; targets are y[i]."""
     n, one = len(i), d.dtype.type(1)
     for r in range(n):
         for j in range(d.shape[1]):
@@ -354,7 +357,7 @@ def _output_error(d, y, i, limit):
 
 @compiled
 def _backward(theta, sizes, tape, d, g):
-    """`mlp_vjp` into g (P,): from the last layer to the first, which is from the end of theta to its beginning."""
+    """`mlp_vjp` into g (P,), layer by layer from the end of theta: W is theta[start:bias], b is theta[bias:end]."""
     end = theta.size
     for k in range(len(sizes) - 2, -1, -1):
         m, n = sizes[k], sizes[k + 1]
@@ -376,7 +379,7 @@ def _backward(theta, sizes, tape, d, g):
 def _adam_step(theta, g, m, v, t, lr, b1=0.9, b2=0.999, eps=1e-8):
     """Step t of `adam`, in place.
 
-    The bias corrections are folded into rate and eps, as the paper proposes after Algorithm 1: one pass over memory.
+    Numerator and denominator are multiplied by sqrt(1 - b2^t), as the paper proposes: one pass over memory.
     """
     f = theta.dtype.type  # float32 stays float32: a bare 0.9 is a float64 in here
     rate = f(lr * np.sqrt(1 - b2**t) / (1 - b1**t))
@@ -404,7 +407,8 @@ def _adam_epoch(theta, m, v, t, x, y, order, batch, lr, sizes, limit):
             for j in range(sizes[0]):
                 inputs[r, j] = x[i[r], j]
         tape = _forward(theta, sizes, inputs)
-        _backward(theta, sizes, tape, _output_error(tape[-1], y, i, limit), g)
+        d = _output_error(tape[-1], y, i, limit)
+        _backward(theta, sizes, tape, d, g)
         t += 1
         _adam_step(theta, g, m, v, t, lr)
     return t
@@ -416,8 +420,9 @@ def adam_epoch_fast(theta, state, x, y, order, batch, lr, sizes, limit=None, gra
         return adam_epoch(theta, state, x, y, order, batch, lr, sizes, limit, gradients)
     if theta.shape != (n_params(sizes),) or y.shape != (len(x), sizes[-1]) or x.shape[1] != sizes[0]:
         raise ValueError(f"adam_epoch: theta {theta.shape}, x {x.shape} and y {y.shape} do not fit a network {sizes}")
-    limit = theta.dtype.type(limit or 0)  # the kernel's sign of a linear output is 0
-    return state._replace(t=_adam_epoch(theta, *state, x, y, order, batch, lr, np.array(sizes), limit))
+    limit = theta.dtype.type(limit or 0)  # for the kernel 0 means: linear output
+    t = _adam_epoch(theta, *state, x, y, order, batch, lr, np.array(sizes), limit)
+    return state._replace(t=t)
 
 
 @compiled
@@ -438,7 +443,8 @@ def rollout_fast(actor, world, pool, noise, member):
             for j in range(A):
                 a = actor.limit * np.tanh(mu[b, j]) + noise[t, b, j]
                 act[t, b, j] = a
-                x[b, S + j] = (min(max(a, -actor.limit), actor.limit) - world.in_mean[S + j]) / world.in_scale[S + j]
+                clipped = min(max(a, -actor.limit), actor.limit)
+                x[b, S + j] = (clipped - world.in_mean[S + j]) / world.in_scale[S + j]
         d = _forward(world.phi[member[t]], world.sizes, x)[-1]
         for b in range(B):
             healthy = True
@@ -514,15 +520,16 @@ def parallel(f, *columns):
 def race(generators):
     """Run generators on the worker threads until all are exhausted.  Yields (index, item) as they come.
 
-    No generator waits for another: with a round of `parallel` per epoch, five members would leave one of two workers
-    idle at the end of each.  A generator must not yield None.
+    One `next` of each is on the threads at any time; when it is done, its item is yielded and the following `next` is
+    submitted.  So none waits for another: with five members on two workers, one call of `parallel` per epoch would
+    leave a worker without work at the end of each.  A generator must not yield None.
     """
     running = {_pool.submit(next, g, None): i for i, g in enumerate(generators)}
     try:
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 i, item = running.pop(future), future.result()
-                if item is not None:
+                if item is not None:  # None: exhausted
                     running[_pool.submit(next, generators[i], None)] = i
                     yield i, item
     finally:  # after Ctrl-C or an error nobody waits for work that has not begun

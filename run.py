@@ -94,7 +94,7 @@ def parser(cfg):
 
 @functools.cache
 def comments(kind):
-    """The comment beside each field of a class of Configs.  -> {field: text}"""
+    """Read the comments beside the fields of a Config from its source: they are the help texts.  -> {field: text}"""
     source = "".join(inspect.getsource(c) for c in kind.__mro__ if issubclass(c, bremen.Config))
     return dict(re.findall(r"^    (\w+): [^#\n]+  # (.+)$", source, re.M))
 
@@ -118,17 +118,20 @@ def add_field(group, name, cfg):
     group.add_argument(f"--{name}", **options)
 
 
-def read_flags(argv, p=None):
-    """The flags that were given on a command line.  p: a page's Parser.  -> {name: value}; or UsageError"""
-    p = p or parser(read_config(look_ahead(argv)[0]))
-    _, unknown = p.parse_known_args(argv)
-    if unknown:  # flags of the original program, or of none
+def read_flags(argv, command_line=None):
+    """The flags that were given.  command_line: the Parser of a page.  -> {name: value}; or UsageError
+
+    Unknown flags may be those of the original program, and are translated first.
+    """
+    command_line = command_line or parser(read_config(look_ahead(argv)[0]))
+    _, unknown = command_line.parse_known_args(argv)
+    if unknown:
         argv = page("original").translate(argv)
-    return vars(p.parse_args(argv))
+    return vars(command_line.parse_args(argv))
 
 
 def look_ahead(argv, names=("mode", "env", "preset")):
-    """A few flags of a command line, whatever else it holds.  -> {name: value} of those that are given, other words"""
+    """Read only the flags `names` of a command line.  -> {name: value} of those that are given, the other words"""
     p = Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     for name in names:
         p.add_argument(f"--{name}")
@@ -155,18 +158,20 @@ def read_config(given, path=None):
     stored = read_json(path) if path else {}
     kind = page("online").OnlineConfig if (stored | given).get("mode") == "online" else bremen.Config
     names = {f.name for f in fields(kind)}
-    for name in ONLINE_FIELDS - names:
-        stored.pop(name, None)
+    stored = {name: value for name, value in stored.items() if name in names or name not in ONLINE_FIELDS}
+    flags = {name: value for name, value in given.items() if name in names}
     if unknown := stored.keys() - names:
         raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
-    flags = {name: value for name, value in given.items() if name in names}
+    preset = flags.get("preset", stored.get("preset"))
+    if "preset" in stored and stored["preset"] != preset:
+        raise UsageError(f"{path}: has all numbers of preset {stored['preset']}: leave --preset {preset} away")
+    if "model_epochs" in flags:  # it switches model_steps off, see bremen.configured
+        stored.pop("model_steps", None)
+    numbers = stored | flags
+    for name, value in numbers.items():
+        if isinstance(value, list):  # JSON and flags have lists of widths, Config has tuples
+            numbers[name] = tuple(value)
     try:
-        if "preset" in flags and flags["preset"] != stored.get("preset", flags["preset"]):
-            preset = flags["preset"]
-            raise ValueError(f"has all numbers of preset {stored['preset']}: leave --preset {preset} away")
-        if "model_epochs" in flags:
-            stored.pop("model_steps", None)  # see bremen.configured
-        numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in (stored | flags).items()}  # widths of layers
         cfg = bremen.configured(kind, **numbers)
         return replace(cfg, data=cfg.data and os.path.realpath(cfg.data), data_dir=os.path.realpath(cfg.data_dir))
     except ValueError as e:
@@ -192,17 +197,15 @@ def run_offline(cfg, opts):
     folder, state, history = page("resume").run_folder(cfg, opts), None, History()
     if "resume" in opts:
         state, history = page("resume").last_state(folder, cfg)
-    data, meta, path = get_dataset(cfg, opts, history.data)
+    data, meta, path = read_dataset(cfg, opts, history.data)
     history.data = {"file": str(path), "sha256": safe_files.sha256(path)}  # the file may have moved since
     if meta["rows"]:
         history.data["rows"] = meta["rows"]
     history.batches = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
     if meta.get("noise") != "pure" and "policy_return" in meta:  # the policy without the noise is harder to beat
         history.policy = [float(x) for x in meta["policy_return"]]
-    if "resume" not in opts:
-        page("resume").start_run(
-            folder, cfg, history
-        )  # not before there are data: a refused dataset leaves no directory
+    if "resume" not in opts:  # not before there are data: a refused dataset leaves no directory
+        page("resume").start_run(folder, cfg, history)
     say(f"dataset {short_path(path)}: {len(data.rew):,} transitions, return {history.batches[0]['text']}")
     for note in page("foreign_data").notes_on(data, meta, cfg, opts):
         say(f"note: {note}")
@@ -244,7 +247,8 @@ def train(cfg, folder, records, history, progress, starts=None):
     after the clone, before any update, and one after each iteration; an iteration is `iteration_updates` updates.
     """
     since_row = []  # records of what was learnt since the last row
-    history.seconds = progress.seconds = history.seconds | progress.seconds  # one dict: checkpoints keep the clock
+    seconds = history.seconds | progress.seconds
+    history.seconds = progress.seconds = seconds  # one dict: checkpoints keep the clock
     for record in records:
         stage, state = record.pop("stage"), record.pop("state")
         if stage == "deploy":
@@ -355,8 +359,10 @@ def closing_table(cfg, history, folder):
         if cfg.mode == "recursive":
             say(f"deployment {i}: {batch['transitions']:,} transitions")
         say(table_line("dataset", (batch["mean"], batch["std"])))
-        for title, row in (("clone" if cfg.bc_init else "start", rows[0]), ("BREMEN, last policy", rows[-1])):
-            real, imagined = ((row[name], row[f"{name}_std"]) for name in ("real_return", "imagined_return"))
+        first = "clone" if cfg.bc_init else "start"
+        for title, row in ((first, rows[0]), ("BREMEN, last policy", rows[-1])):
+            real = row["real_return"], row["real_return_std"]
+            imagined = row["imagined_return"], row["imagined_return_std"]
             say(table_line(title, real, imagined))
     trained = sum(batch["transitions"] for batch in history.batches)
     tested = history.rows[-1]["evaluation_steps"]
@@ -372,6 +378,7 @@ def table_line(title, *pairs):
 
 def wall_time(history):
     """Seconds of each part of the whole run.  -> text"""
+    # each column once, in the order in which they first appear
     columns = dict.fromkeys(name for row in history.rows for name in row if name.endswith("_seconds"))
     seconds = {name.removesuffix("_seconds"): sum(row.get(name, 0) for row in history.rows) for name in columns}
     text = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
@@ -381,12 +388,12 @@ def wall_time(history):
 # --- the data of a run ----------------------------------------------------------------------------------------------
 
 
-def get_dataset(cfg, opts, known=None):
+def read_dataset(cfg, opts, known=None):
     """The dataset of an offline run.  known: what an interrupted run knows of its data, see History.data.
 
     -> Batch, meta, Path; or UsageError, envs.DataError.  meta["rows"] says which rows of the file are taken ("": all)
     """
-    path = page("resume").find_data(cfg, opts, known) if "resume" in opts else find_dataset(cfg)
+    path = page("resume").find_data(cfg, opts, known) if "resume" in opts else dataset_path(cfg)
     data, meta = page("foreign_data").load_rows(path, envs.TASKS[cfg.env])
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
@@ -397,11 +404,12 @@ def get_dataset(cfg, opts, known=None):
     return taken, meta, path
 
 
-def find_dataset(cfg):
-    """Where the data of a new run are: as --data says, else where the original wants them, else the default dataset,
-    which is collected when it is not there.  -> Path; or UsageError"""
-    path = Path(os.path.realpath(cfg.data or page("original").find_data(cfg) or default_dataset(cfg)))
-    if not cfg.data and not path.exists():
+def dataset_path(cfg):
+    """Where the data of a new run are; the default dataset is collected if it is missing.  -> Path; or UsageError"""
+    if cfg.data:
+        return Path(os.path.realpath(cfg.data))
+    path = Path(os.path.realpath(page("original").find_data(cfg) or default_dataset(cfg)))
+    if not path.exists():
         say(f"collecting {cfg.n_train:,} transitions -> {short_path(path)}")
         with writing(path, "--data_dir names another place"):
             page("collect").make_dataset(cfg, path)
@@ -436,44 +444,6 @@ def write_results(folder, cfg, state, history):
     page("picture").plot_run(folder / "curves.png", cfg, history)
     page("provenance").write_about(folder / "run.json", cfg, history)
     safe_files.write_csv(folder / "progress.csv", history.rows)
-
-
-def save_policy(path, policy, cfg, **meta):
-    """Write a policy with its normaliser; `meta` says where it comes from."""
-    sizes, limit = policy.net
-    meta = {"env": cfg.env, "sizes": list(sizes), "limit": limit, "versions": page("provenance").versions(), **meta}
-    norm = {"norm_mean": policy.norm.mean, "norm_std": policy.norm.std, "norm_count": policy.norm.count}
-    safe_files.write_npz(path, theta=policy.theta, **norm, meta=json.dumps(meta))
-
-
-def load_policy(path, task):
-    """Read and check a policy of `task`.  -> nets.Policy, meta; or envs.DataError"""
-    arrays = envs.read_npz(path)
-    meta = envs.read_meta(path, arrays)
-    if meta.get("env") != task.name:
-        raise envs.DataError(f"{path}: a policy of {meta.get('env')}, not of {task.name}")
-    try:
-        sizes = tuple(int(n) for n in meta["sizes"])
-        if (sizes[0], sizes[-1]) != (task.obs_dim, task.act_dim):
-            raise ValueError(f"its sizes are {sizes}")
-        theta = finite_array(arrays, "theta", nets.n_params(sizes) + task.act_dim)
-        mean, std = (finite_array(arrays, name, task.obs_dim) for name in ("norm_mean", "norm_std"))
-        norm = nets.Normalizer(mean, std, float(arrays["norm_count"]))
-        if "return_mean" in meta:
-            meta |= {name: float(meta[name]) for name in ("return_mean", "return_std")}
-        return nets.Policy(theta.astype(np.float32), norm, nets.Net(sizes, task.act_limit)), meta
-    except Exception as e:  # a damaged file may hold anything
-        why = f"no {e} in it" if isinstance(e, KeyError) else f"{type(e).__name__}: {e}"
-        raise envs.DataError(f"{path}: not a policy of {task.name} ({why})") from e
-
-
-def finite_array(arrays, name, n):
-    """The array of this name, if it holds n finite numbers.  -> (n,); or ValueError"""
-    x = arrays[name]
-    with np.errstate(over="ignore"):
-        if x.shape != (n,) or x.dtype.kind != "f" or not np.isfinite(x.astype(np.float32)).all():
-            raise ValueError(f"{name} is {x.dtype} {x.shape}, not {n} finite numbers")
-    return x
 
 
 @dataclass
@@ -520,16 +490,6 @@ def writing(path, hint):
         raise UsageError(f"cannot write {path}: {e.strerror or e}; {hint}") from e
 
 
-def check_packages(cfg):
-    """UsageError where a package that is used later, perhaps after hours, is missing or broken."""
-    if cfg.tensorboard:
-        page("to_tensorboard").check()
-    try:
-        page("provenance").versions(), envs.TASKS[cfg.env].sim(), page("picture").figure()
-    except Exception as e:  # broken files fail in as many ways as there are files
-        raise UsageError(f"{e.__cause__ or e}{MEND}") from e
-
-
 FLAGS_OF_ONE_MODE = {
     "offline": ("data", "data_dir", "models"),
     "recursive": ("deployments", "deployed_steps", "all_bc"),
@@ -556,9 +516,10 @@ MODES = "offline", "recursive", *PAGES
 def main(argv=None):
     """Run the command line.  -> exit status: 0, or as `guarded` says"""
     argv = sys.argv[1:] if argv is None else argv
-    current = {}  # the run that is being made: its "cfg" and the flags "opts"
+    current = {}  # "cfg" and "opts" of the run that is being made: run_one writes them, how_to_go_on reads them
 
     def work():
+        """Give the line to the page of its mode, or make the runs that it asks for.  -> exit status"""
         if "describe" in look_ahead(argv, ["describe"])[0]:
             return page("describe").main(argv)
         mode = mode_of(argv)
@@ -574,7 +535,7 @@ def configs_of(opts):
     """What the flags of a command line ask for: a Config per seed.  -> list; or UsageError"""
     base = page("resume").read_config(opts) if "resume" in opts else read_config(opts, opts.get("param_path"))
     check_flags(base.mode, opts)
-    check_packages(base)
+    page("provenance").check_packages(base)
     configs = each_seed(base, opts)
     if "resume" not in opts:
         for cfg in configs:
@@ -593,9 +554,9 @@ def each_seed(cfg, opts):
 def run_one(cfg, opts, current, run_mode=None):
     """One run, by the function of its mode.  -> exit status: 0, or 1 (training diverged: another seed may do better)"""
     current.update(cfg=cfg, opts=opts)
+    run_mode = run_mode or (run_offline if cfg.mode == "offline" else run_recursive)
     try:
-        with page("resume").HELD:
-            run_mode = run_mode or (run_offline if cfg.mode == "offline" else run_recursive)
+        with page("resume").HELD:  # it lets go of the lock of the run's directory
             run_mode(cfg, opts)
         return 0
     except FloatingPointError as e:
@@ -605,6 +566,7 @@ def run_one(cfg, opts, current, run_mode=None):
         return page("endings").complain("run.py", 1, text)
 
 
+save_policy, load_policy = page("policies").save_policy, page("policies").load_policy
 guarded = page("endings").guarded  # how every program ends: errors become one line and an exit status
 
 

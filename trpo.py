@@ -29,8 +29,10 @@ if not hasattr(nets, "mlp_vjp"):  # a folder or file of this name that came firs
 def gae(rew, val, next_val, terminated, truncated, gamma, lam):
     """Generalised advantage estimation, Eq. (16) of arXiv:1506.02438.  All (T, B) -> (T, B), unit of reward.
 
-    `next_val` is the value of the state that the step led to, not of row t+1: after a restart they differ.
-    Termination stops bootstrapping; termination and truncation stop the sum.  The last row bootstraps unless it
+        td[t] = rew[t] + gamma * next_val[t] - val[t],  adv[t] = td[t] + gamma * lam * adv[t + 1]
+
+    next_val[t] is the value of next_obs[t].  Do not take val[t + 1]: after a restart that is another path's.
+    Termination makes next_val 0; termination and truncation leave adv[t + 1] out.  The last row bootstraps unless it
     terminated (the original code takes the value 0 at the horizon).
     """
     if len({x.shape for x in (rew, val, next_val, terminated, truncated)}) != 1 or rew.ndim != 2:
@@ -56,11 +58,11 @@ def conjugate_gradient(product, b, iters=10, tol=1e-10):
     """Solve A x = b for symmetric positive definite A, given only v -> A v.  b (P,) -> x (P,), residual |A x - b| / |b|
 
     Hestenes & Stiefel 1952; arXiv:1502.05477, appendix C.  float64 here, whatever `product` uses: float32 dot
-    products of long vectors would spoil conjugacy.  The residual comes from the recursion; it is not computed again.
+    products of long vectors would spoil conjugacy.  The residual is the r of the loop; A x - b is not computed again.
     """
-    x, r = np.zeros(b.shape), np.array(b, np.float64)
-    p, rr = r.copy(), r @ r  # copy: r changes below
-    bb = rr
+    x, r = np.zeros(b.shape), np.array(b, np.float64)  # solution so far, residual b - A x
+    p = r.copy()  # direction of the next step; a copy, because r changes below
+    rr = bb = r @ r
     for _ in range(iters):
         if rr <= tol * tol * bb:
             break
@@ -77,8 +79,8 @@ def line_search(evaluate, full_step, expected, max_kl, backtrack=0.8, max_backtr
     """The longest of ever shorter steps that improves and stays in the trust region: arXiv:1502.05477, appendix C.
 
     `evaluate(step) -> (improvement, kl)`; full_step (P,); `expected` is the improvement that the gradient predicts
-    for the full step.  Accepted is the first backtrack^k * full_step with kl <= max_kl and an improvement, which
-    is at least `accept_ratio` of the predicted one (the original code looks at the improvement alone).
+    for the full step.  It takes the first backtrack^k * full_step with kl <= max_kl whose improvement is positive and
+    at least accept_ratio of the predicted one (the original code looks at the improvement alone).
     -> step (P,) (zeros when none is), improvement, kl, backtracks, accepted
     """
     for k in range(max_backtracks + 1):
@@ -135,7 +137,8 @@ def surrogate_and_kl(theta, rows, net):
 def surrogate_grad(theta, rows, tape, net):
     """Gradient of `surrogate` by hand where the policy is still the old one (every ratio is 1).  -> (P,)
 
-    tape: that of nets.mlp_tape for theta on rows.obs (N, S).
+    With z = (act - mu) / sigma: d log p / d mu = z / sigma and d log p / d log_std = z^2 - 1.
+    tape: nets.mlp_tape for theta on rows.obs (N, S).
     """
     _, log_std = nets.split(theta, net.sizes)
     z = (rows.act - rows.mu) * np.exp(-log_std)
@@ -147,14 +150,14 @@ def surrogate_grad(theta, rows, tape, net):
 def fisher_vector(theta, tape, v, net):
     """Fisher information times v by hand, J^T M J v, summed over rows: arXiv:1502.05477, appendix C.  v (P,) -> (P,)
 
-    tape: that of nets.mlp_tape for theta on the rows.  M is the metric of the Gaussian: 1/sigma^2 for the mean, 2 for
-    log sigma.  At the old policy this is exactly the Hessian of `kl_sum`: the part of the Hessian with second
-    derivatives of mu is multiplied by d kl / d mu = 0.
+    From right to left: J v, forward through the network; times M, the metric of the Gaussian, which is 1/sigma^2 for
+    the mean and 2 for log sigma; then J^T, backward.  tape: nets.mlp_tape for theta on the rows.  At the old policy
+    this is the Hessian of `kl_sum`: the slope of the KL is 0 there, so second derivatives of mu drop out.
     """
+    rows, (_, log_std) = len(tape[0]), nets.split(theta, net.sizes)
     v_mu, v_log_std = nets.split(v, net.sizes)
-    _, log_std = nets.split(theta, net.sizes)
     d_mu = nets.mlp_jvp(theta, tape, v_mu, *net) * np.exp(-2 * log_std)
-    return np.concatenate([nets.mlp_vjp(theta, tape, d_mu, *net), 2 * len(d_mu) * v_log_std])
+    return np.concatenate([nets.mlp_vjp(theta, tape, d_mu, *net), rows * 2 * v_log_std])
 
 
 def _mean(f, chunks, n):
@@ -165,8 +168,8 @@ def _mean(f, chunks, n):
 def policy_gradient(theta, rows, net, gradients="hand"):
     """Gradient of the mean of `surrogate` at the old policy, by hand or by autograd.  -> (P,) float64"""
     if gradients == "autograd":
-        total = grad(lambda t: surrogate(*nets.gaussian(t, rows.obs, net), rows))
-        return total(theta).astype(np.float64) / len(rows.obs)
+        surrogate_of = lambda t: surrogate(*nets.gaussian(t, rows.obs, net), rows)
+        return grad(surrogate_of)(theta).astype(np.float64) / len(rows.obs)
     by_hand = lambda chunk: surrogate_grad(theta, chunk, nets.mlp_tape(theta, chunk.obs, *net), net)
     return _mean(by_hand, rows.chunks(), len(rows.obs))
 
@@ -176,7 +179,7 @@ def fisher_product(theta, rows, net, gradients="hand"):
     n, dtype = len(rows.obs), theta.dtype
     if gradients == "autograd":
         kl_grad = grad(lambda t: kl_sum(*nets.gaussian(t, rows.obs, net), rows))
-        hessian_vector = grad(lambda t, v: anp.dot(kl_grad(t), v))
+        hessian_vector = grad(lambda t, v: anp.dot(kl_grad(t), v))  # d/dt (gradient . v) = Hessian v
         return lambda v: hessian_vector(theta, v.astype(dtype)).astype(np.float64) / n
     tapes = nets.parallel(lambda chunk: nets.mlp_tape(theta, chunk.obs, *net), rows.chunks())  # once for all products
     return lambda v: _mean(lambda tape: fisher_vector(theta, tape, v.astype(dtype), net), tapes, n)
@@ -185,25 +188,28 @@ def fisher_product(theta, rows, net, gradients="hand"):
 def step(theta, rows, net, cfg, rng):
     """One conservative step: maximise the surrogate subject to mean KL <= target_kl, Eq. (14) of arXiv:1502.05477.
 
-    Solves (F + damping) x = g by conjugate gradient on a random share `fisher_rows` of the rows (the original: on
-    all), scales x so that x^T (F + damping) x / 2 = target_kl (appendix C; x^T F x is smaller, so the quadratic KL
-    stays below) and backtracks.  theta (P,), rows `Rows` -> theta (P,), info: gain of the surrogate [unit of adv],
-    KL [nats], backtracks, whether accepted, residual of conjugate gradient
+    1. g: gradient of the surrogate on all rows.
+    2. Solve (F + damping) x = g by conjugate gradient, F from a random share `fisher_rows` of them (the original: all).
+    3. Scale x so that x^T (F + damping) x / 2 = target_kl (appendix C); the KL to second order, x^T F x / 2, is less.
+    4. Shorten it until the real surrogate and the real KL agree: `line_search`.
+    theta (P,), rows `Rows` -> theta (P,), info: gain of the surrogate [unit of adv], KL [nats], backtracks, whether
+    accepted, residual of conjugate gradient
     """
     n, dtype = len(rows.obs), theta.dtype
     movable = np.ones(len(theta))
     if not cfg.learn_std:
         movable[-len(rows.log_std) :] = 0.0  # log_std is left out of the step and of the Fisher product
+    g = movable * policy_gradient(theta, rows, net, cfg.gradients)
+
     subset = rows
     if cfg.fisher_rows < 1:
         subset = rows.part(rng.choice(n, max(1, round(cfg.fisher_rows * n)), replace=False))
     product = fisher_product(theta, subset, net, cfg.gradients)
     damped = lambda v: movable * product(movable * v) + cfg.cg_damping * v
-
-    g = movable * policy_gradient(theta, rows, net, cfg.gradients)
     x, residual = conjugate_gradient(damped, g, cfg.cg_iters)
-    # x @ damped(x) is x @ g but for rounding, which must not widen the trust region
-    full_step = x * np.sqrt(2 * cfg.target_kl / max(x @ damped(x), 1e-30))
+
+    length = x @ damped(x)  # it is x @ g but for rounding, which must not widen the trust region
+    full_step = x * np.sqrt(2 * cfg.target_kl / max(length, 1e-30))
     before = float(np.mean(rows.adv, dtype=np.float64))  # the surrogate at theta: every ratio is 1
 
     def evaluate(change):
@@ -212,9 +218,8 @@ def step(theta, rows, net, cfg, rng):
         after, kl = _mean(lambda chunk: surrogate_and_kl(new, chunk, net), rows.chunks(), n)
         return float(after) - before, float(kl)
 
-    limits = dict(max_kl=cfg.target_kl, backtrack=cfg.backtrack, max_backtracks=cfg.max_backtracks)
-    found = line_search(evaluate, full_step, g @ full_step, **limits, accept_ratio=cfg.accept_ratio)
-    change, gain, kl, backtracks, accepted = found
+    limits = cfg.target_kl, cfg.backtrack, cfg.max_backtracks, cfg.accept_ratio
+    change, gain, kl, backtracks, accepted = line_search(evaluate, full_step, g @ full_step, *limits)
     info = {"surrogate_gain": gain, "kl": kl, "backtracks": backtracks, "accepted": accepted, "cg_residual": residual}
     return theta + change.astype(dtype), info
 
@@ -249,8 +254,7 @@ def new_critic(rng, obs_dim, cfg):
 def value(critic, obs, time, cfg):
     """Discounted value of each row.  obs (N, S) normalised, time (N,) [steps] -> (N,), unit of reward
 
-    The network ignores time; it predicts (1 - gamma) V, an average reward, so that its output is of order 1 for any
-    gamma.
+    The network ignores time; it predicts (1 - gamma) V, an average reward: V is a sum of some 1 / (1 - gamma) rewards.
     """
     if critic.moments is None:
         return features(obs, time) @ critic.psi
@@ -265,7 +269,8 @@ def fit_value(critic, obs, time, target, cfg, rng):
     """
     if critic.moments is None:
         X = features(obs, time)
-        return Critic(np.linalg.solve(X.T @ X + 1e-5 * np.eye(X.shape[1]), X.T @ target))
+        A = X.T @ X + 1e-5 * np.eye(X.shape[1])  # ridge regression
+        return Critic(np.linalg.solve(A, X.T @ target))
     psi, moments = copy.deepcopy(critic)  # Adam works in place
     sizes = (obs.shape[1], *cfg.value_hidden, 1)
     y = ((1 - cfg.gamma) * target[:, None]).astype(psi.dtype)  # an average reward, as in `value`
@@ -287,7 +292,7 @@ def explained_variance(prediction, target):
 
 
 class Paths(NamedTuple):
-    """On-policy rows: axis 0 is time, along axis 1 paths stand side by side, and they restart in place.
+    """Transitions: time along axis 0, B paths side by side along axis 1.  Where a path ends, its next row begins anew.
 
     obs, next_obs (T, B, S), act (T, B, A) as sampled, not clipped; the rest (T, B): rew per step, terminated,
     truncated, and time, the steps since the path's start.
@@ -311,8 +316,9 @@ def advantages(critic, paths, norm, cfg):
     obs, next_obs = norm(paths.obs.reshape(T * B, S)), norm(paths.next_obs.reshape(T * B, S))
     time = paths.time.reshape(T * B)
     val, next_val = value(critic, obs, time, cfg), value(critic, next_obs, time + 1, cfg)
-    ends = paths.terminated, paths.truncated
-    adv = gae(paths.rew, val.reshape(T, B), next_val.reshape(T, B), *ends, cfg.gamma, cfg.lam).reshape(T * B)
+    values, ends = (val.reshape(T, B), next_val.reshape(T, B)), (paths.terminated, paths.truncated)
+    adv = gae(paths.rew, *values, *ends, cfg.gamma, cfg.lam)
+    adv = adv.reshape(T * B)
     if not np.isfinite(adv).all():
         raise FloatingPointError("advantages are not finite: the rewards or the value function have diverged")
     return obs, time, adv, adv + val, val
@@ -321,7 +327,8 @@ def advantages(critic, paths, norm, cfg):
 def rows_of(theta, obs, act, adv, net):
     """What `step` needs, with standardised advantages.  obs (N, S) normalised, act (..., A), adv (N,) -> Rows"""
     adv = ((adv - adv.mean()) / (adv.std() + 1e-8)).astype(theta.dtype)
-    mu, (_, log_std) = nets.mlp_rows(theta, obs, *net), nets.split(theta, net.sizes)
+    mu = nets.mlp_rows(theta, obs, *net)
+    _, log_std = nets.split(theta, net.sizes)
     return Rows(obs, act.reshape(mu.shape), adv, mu, log_std)
 
 
@@ -339,11 +346,12 @@ def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
 def improve(theta, critic, paths, norm, net, cfg, rng):
     """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy".
 
-    Advantages are computed before the value function is fitted to these paths: afterwards it would know their noise.
+    Advantages use the old value function: one that was fitted to these paths would know their random errors.
     theta (P,), critic, paths (T, B, ...), norm of the observations, net = (sizes, limit) -> theta (P,), critic, info: a
     dict of numbers; FloatingPointError when the advantages are not finite
     """
     obs, time, adv, target, val = advantages(critic, paths, norm, cfg)
-    theta, info = step(theta, rows_of(theta, obs, paths.act, adv, net), net, cfg, rng)
+    rows = rows_of(theta, obs, paths.act, adv, net)
+    theta, info = step(theta, rows, net, cfg, rng)
     info["explained_variance"] = explained_variance(val, target)
     return theta, fit_value(critic, obs, time, target, cfg, rng), info

@@ -81,7 +81,7 @@ def run_page(mode, parser, work, argv):
     def all_seeds():
         opts = {"mode": mode} | vars(parser(argv).parse_args(argv))
         for cfg in run.each_seed(run.read_config(opts, opts.get("param_path")), opts):
-            run.check_packages(cfg)
+            run.page("provenance").check_packages(cfg)
             work(cfg, opts)
         return 0
 

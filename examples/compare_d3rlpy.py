@@ -150,7 +150,7 @@ def execute(folder, asked, cfg, peers):
     import d3rlpy
 
     task, began = envs.TASKS[cfg.env], time.perf_counter()
-    data, meta, path = run.get_dataset(cfg, {})
+    data, meta, path = run.read_dataset(cfg, {})
     if meta["rows"]:
         run.say(f"note: {meta['rows']}")
     d3rlpy.seed(cfg.seed)

@@ -198,7 +198,7 @@ def parser(argv):
 def configs_of(opts):
     """What the flags ask for: an OnlineConfig per seed.  -> list; or run.UsageError"""
     base = run.read_config(opts, opts.get("param_path"))
-    run.check_packages(base)
+    run.page("provenance").check_packages(base)
     configs = run.each_seed(base, opts)
     for cfg in configs:
         run.page("resume").check_new(run.page("resume").run_folder(cfg, opts))

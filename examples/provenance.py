@@ -13,6 +13,7 @@ from importlib.metadata import version
 from threadpoolctl import threadpool_info
 
 import bremen
+import envs
 import run
 
 safe_files = run.page("safe_files")
@@ -64,3 +65,15 @@ def write_about(path, cfg, history):
     about |= {name: x for name, x in history.stored().items() if name not in ("models", "seconds")}
     text = json.dumps(about, indent=1)
     safe_files.write_whole(path, lambda f: f.write(text.encode()))
+
+
+def check_packages(cfg):
+    """run.UsageError where a package that is used later, perhaps after hours, is missing or broken."""
+    if cfg.tensorboard:
+        run.page("to_tensorboard").check()
+    try:  # each of these fails here rather than after hours
+        versions()
+        envs.TASKS[cfg.env].sim()
+        run.page("picture").figure()
+    except Exception as e:  # broken files fail in as many ways as there are files
+        raise run.UsageError(f"{e.__cause__ or e}{run.MEND}") from e

@@ -115,7 +115,7 @@ def test_the_row_and_the_config_say_what_was_done(made, tmp_path):
     row, config = result(folder), json.loads((folder / "config.json").read_text())
     given = {"env": "pendulum", "preset": "smoke", "noise": "random", "n_train": 600, "seed": 3}
     cfg = run.read_config(given | {"data_dir": str(tmp_path / "data")})
-    data, _, path = run.get_dataset(cfg, {})
+    data, _, path = run.read_dataset(cfg, {})
     returns, lengths = envs.evaluate(
         task, lambda obs, rng: made[0].predict(obs), cfg.eval_episodes, bremen.streams(3)["evaluate"]
     )

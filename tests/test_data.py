@@ -106,7 +106,7 @@ def test_a_run_says_which_rows_it_takes(tmp_path, monkeypatch, capsys, no_pictur
         about = json.loads((folder / "run.json").read_text())
         assert about["data"]["rows"].startswith(text)
         _, _, data = step_signal.read(folder)
-        seen, _, _ = run.get_dataset(replace(CFG, n_train=350, data=name), {})
+        seen, _, _ = run.read_dataset(replace(CFG, n_train=350, data=name), {})
         assert [c.tobytes() for c in data] == [c.tobytes() for c in seen]
 
 
