@@ -3,7 +3,7 @@
 Fit an ensemble of dynamics models to logged transitions, clone the policy that made them, and improve the clone on
 imagined rollouts in conservative trust-region steps.  `train_offline` is the paper's Algorithm 2 on one page,
 `train_recursive` its Algorithm 1.  Their parts follow in the order in which they are called, down to the ruled line:
-below it are the evaluation of the models and the numbers of the presets.
+below it are options, the evaluation of the models, and the numbers of the presets.
 
 Both algorithms are generators: they yield a record after each stage and print nothing.  Their parts are keyword
 arguments: pass another function to change one.  "The original" is the authors' program; examples/original.md has a
@@ -136,11 +136,8 @@ class Dynamics(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything that training knows after a stage, and needs to go on from there.
-
-    The random generators in `rng` are not copied, they move on with the run.  copy.deepcopy a State that you want to
-    keep, before you ask for the next record.
-    """
+    """Everything that training knows after a stage, and needs to go on from there.  To keep one for later,
+    copy.deepcopy it before you ask for the next record: its generators move on with the run."""
 
     rng: dict  # a generator per purpose
     norm: nets.Normalizer | None = None  # of the policy's and the value function's observations
@@ -233,7 +230,7 @@ def train_offline(
         # always a new one: the old critic was fitted with the old normaliser
         critic = trpo.new_critic(s.rng["init"], data.obs.shape[1], cfg)
         if cfg.pretrain_value:
-            critic = trpo.pretrain(critic, logged_paths(data), s.norm, cfg, s.rng["init"])
+            critic = pretrain(critic, logged_paths(data), s.norm, cfg, s.rng["init"])
         s = s._replace(beta=beta, theta=theta, critic=critic)
         yield {"stage": "clone", "state": s, **info}
     starts = start_states(data, cfg)
@@ -432,12 +429,6 @@ def clone_behavior(data, norm, cfg, rng, report=ignore):
 # --- "imagine": rollouts in the ensemble ----------------------------------------------------------------------------
 
 
-def logged_paths(data):
-    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths"""
-    columns = {name: column[:, None] for name, column in data._asdict().items()}
-    return trpo.Paths(**columns, time=time_of(columns["terminated"] | columns["truncated"]))
-
-
 def start_states(data, cfg):
     """The states from which imagined paths start: any logged, logged episode starts, or simulator resets.  -> (R, S)
 
@@ -523,7 +514,24 @@ def time_of(ended):
     return time
 
 
-# === evaluation and presets: a reader of the algorithm may stop here =================================================
+# === options, evaluation, presets: a reader of the algorithm may stop here ===========================================
+
+
+def logged_paths(data):
+    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths"""
+    columns = {name: column[:, None] for name, column in data._asdict().items()}
+    return trpo.Paths(**columns, time=time_of(columns["terminated"] | columns["truncated"]))
+
+
+def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
+    """Fit the value function to logged `paths` (T, B) before the first update.  -> Critic
+
+    Several times, because the lambda-returns that it is fitted to depend on the value function itself.
+    """
+    for _ in range(sweeps):
+        obs, time, _, target, _ = trpo.advantages(critic, paths, norm, cfg)
+        critic = trpo.fit_value(critic, obs, time, target, cfg, rng)
+    return critic
 
 
 def imagined_returns(s, starts, cfg, rng, n_paths=40):

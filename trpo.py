@@ -207,7 +207,6 @@ def step(theta, rows, net, cfg, rng):
     product = fisher_product(theta, subset, net, cfg.gradients)
     damped = lambda v: movable * product(movable * v) + cfg.cg_damping * v
     x, residual = conjugate_gradient(damped, g, cfg.cg_iters)
-
     length = x @ damped(x)  # it is x @ g but for rounding, which must not widen the trust region
     full_step = x * np.sqrt(2 * cfg.target_kl / max(length, 1e-30))
     before = float(np.mean(rows.adv, dtype=np.float64))  # the surrogate at theta: every ratio is 1
@@ -330,17 +329,6 @@ def rows_of(theta, obs, act, adv, net):
     mu = nets.mlp_rows(theta, obs, *net)
     _, log_std = nets.split(theta, net.sizes)
     return Rows(obs, act.reshape(mu.shape), adv, mu, log_std)
-
-
-def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
-    """Fit the value function to logged `paths` (T, B) before the first update.  -> Critic
-
-    Several times, because the lambda-returns that it is fitted to depend on the value function itself.
-    """
-    for _ in range(sweeps):
-        obs, time, _, target, _ = advantages(critic, paths, norm, cfg)
-        critic = fit_value(critic, obs, time, target, cfg, rng)
-    return critic
 
 
 def improve(theta, critic, paths, norm, net, cfg, rng):

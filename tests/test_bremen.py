@@ -1188,7 +1188,7 @@ def test_pretraining_explains_the_returns_of_logged_episodes(value):
         returns[i] = g
     early = bremen.time_of((batch.terminated | batch.truncated)[:, None])[:, 0] < 100  # the cut-off is far away
     raw = trpo.new_critic(rng_of(), 3, cfg)
-    critic = trpo.pretrain(raw, bremen.logged_paths(batch), norm, cfg, rng_of())
+    critic = bremen.pretrain(raw, bremen.logged_paths(batch), norm, cfg, rng_of())
     time = bremen.logged_paths(batch).time[:, 0]
     fits = [
         trpo.explained_variance(trpo.value(c, norm(batch.obs), time, cfg)[early], returns[early]) for c in (raw, critic)
