@@ -181,9 +181,9 @@ def new_policy(cfg, rng):
 
 
 def policy_of(s, cfg):
-    """The policy of a State, ready to act: its sigma is for sampling.  -> nets.Policy"""
+    """The policy of a State, ready to act: with the log_std for sampling where theta has another.  -> nets.Policy"""
     theta, net = s.theta.copy(), policy_net(cfg)
-    if cfg.density_std == "original":  # it samples with one sigma, and has another in log-probabilities
+    if cfg.density_std == "original":  # theta has the one for log-probabilities
         _, log_std = nets.split(theta, net.sizes)  # a view: theta changes
         log_std[:] = np.log(cfg.std * net.limit)
     return nets.Policy(theta, s.norm, net)
@@ -386,9 +386,9 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
     for epoch in range(cfg.model_epochs):
         progress = epoch / max(1, cfg.model_epochs - 1)
         lr = cfg.model_lr * (cfg.model_lr_last / cfg.model_lr) ** progress
-        order = rng.permutation(len(x))  # phi and moments change in place
+        order = rng.permutation(len(x))
         moments = nets.adam_epoch_fast(phi, moments, x, y, order, cfg.model_batch, lr, sizes, None, cfg.gradients)
-        loss = nets.mean_loss(phi, x_val, y_val, sizes)
+        loss = nets.mean_loss(phi, x_val, y_val, sizes)  # phi has changed in place
         if not np.isfinite(loss):
             raise FloatingPointError("a dynamics model's loss is not finite: try a smaller model_lr")
         waited += 1
@@ -482,13 +482,13 @@ def parallel_rollout(s, cfg, pool, noise, members):
     task, net, d, dtype = envs.TASKS[cfg.env], policy_net(cfg), s.dynamics, s.theta.dtype
     mean_and_scale = lambda norm: (norm.mean.astype(dtype), norm.scale.astype(dtype))
     actor = nets.Actor(s.theta, np.array(net.sizes), *mean_and_scale(s.norm), dtype.type(net.limit))
-    model = d.phi, np.array(model_sizes(cfg)), *mean_and_scale(d.inputs), *mean_and_scale(d.delta)
-    world = nets.World(*model, d.lowest, d.highest, task.low, task.high)
-    if len(members) == 1:  # the same for all: a group per worker
+    phi_to_out_scale = d.phi, np.array(model_sizes(cfg)), *mean_and_scale(d.inputs), *mean_and_scale(d.delta)
+    world = nets.World(*phi_to_out_scale, d.lowest, d.highest, task.low, task.high)
+    if len(members) == 1:  # a group per worker, with the same array: the list is repeated
         members = members * min(pool.shape[1], nets.workers())
-    split = lambda x: [np.ascontiguousarray(part) for part in np.array_split(x, len(members), axis=1)]
-    rollout = lambda pool, noise, member: nets.rollout_fast(actor, world, pool, noise, member)
-    groups = nets.parallel(rollout, split(pool), split(noise), members)
+    in_groups = lambda x: [np.ascontiguousarray(part) for part in np.array_split(x, len(members), axis=1)]
+    roll_group = lambda pool, noise, member: nets.rollout_fast(actor, world, pool, noise, member)
+    groups = nets.parallel(roll_group, in_groups(pool), in_groups(noise), members)
     return tuple(np.concatenate(column, axis=1) for column in zip(*groups))
 
 

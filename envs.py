@@ -289,15 +289,16 @@ def collect(task, acts, n, rng, **options):
 def collect_parts(task, acts, n, rng, num_envs=64, threads=1, report=lambda rows: None):
     """n transitions of whole episodes (the last one is cut); acts: as `behavior` returns them.  Generator of Batches
 
-    Every first part of the rows has about the same mixture of strategies.  `report` is called with the number of rows
-    so far.  A Batch has all that came within max_steps steps of the simulator, so memory does not grow with n.
+    `episodes` that have ended, put in order by `in_shares`, cut by `first_rows`: every first part of the rows has about
+    the same mixture of strategies.  A Batch has what was given out within max_steps steps of the simulator, so memory
+    does not grow with n.  `report` is called with the number of rows so far.
     """
     shares = np.array([share for share, _ in acts])
     ended = episodes(task, acts, rng, num_envs, threads, lambda rows: report(min(rows, n)))
     chosen = first_rows(in_shares(ended, shares), n)
-    block = lambda pair: pair[0] // task.max_steps  # a pair is (number of the step, Batch)
-    for _, pairs in itertools.groupby(chosen, block):
-        yield join(batch for _, batch in pairs)
+    block = lambda step_and_batch: step_and_batch[0] // task.max_steps
+    for _, together in itertools.groupby(chosen, block):
+        yield join(batch for _, batch in together)
 
 
 def lacking(rows, shares):
@@ -316,18 +317,18 @@ def episodes(task, acts, rng, num_envs, threads, report):
     sim = task.sim(threads)
     rngs = [np.random.default_rng(seed) for seed in rng.integers(2**31, size=num_envs)]  # of each robot, for its resets
     shares = np.array([share for share, _ in acts])
-    rows, begun = np.zeros((2, len(acts)), int)  # of each strategy: rows, and episodes that have begun
+    strategy_rows, strategy_begun = np.zeros((2, len(acts)), int)  # of each strategy: rows, episodes that have begun
     strategy, number, age = np.zeros((3, num_envs), int)  # of each robot's present episode
     so_far = _empty_episodes(task, num_envs)  # the rows of each robot's present episode
 
     def begin(robot, k):
         """Note that a robot begins an episode in strategy k, and draw its first state.  -> state (n,)"""
-        strategy[robot], number[robot], age[robot] = k, begun[k], 0
-        begun[k] += 1
+        strategy[robot], number[robot], age[robot] = k, strategy_begun[k], 0
+        strategy_begun[k] += 1
         return sim.initial(rngs[robot])
 
     # there are no rows yet: at first the episodes that have begun are counted
-    state = np.stack([begin(robot, lacking(begun, shares)) for robot in range(num_envs)])
+    state = np.stack([begin(robot, lacking(strategy_begun, shares)) for robot in range(num_envs)])
     for step in itertools.count():
         obs = sim.observe(state)
         act = _act(task, acts, strategy, obs, rng)
@@ -338,12 +339,12 @@ def episodes(task, acts, rng, num_envs, threads, report):
         for column, values in zip(so_far, transition):
             column[np.arange(num_envs), age] = values
         age += 1
-        rows += np.bincount(strategy, minlength=len(acts))
-        report(int(rows.sum()))
+        strategy_rows += np.bincount(strategy, minlength=len(acts))
+        report(int(strategy_rows.sum()))
         for i in np.flatnonzero(terminated | truncated):
             episode = Batch(*(column[i, : age[i]].copy() for column in so_far))
             yield step, strategy[i], number[i], episode
-            state[i] = begin(i, lacking(rows, shares))
+            state[i] = begin(i, lacking(strategy_rows, shares))
 
 
 def _act(task, acts, strategy, obs, rng):
@@ -365,9 +366,9 @@ def _empty_episodes(task, num_envs):
 def in_shares(ended, shares):
     """Put episodes into an order in which each strategy has its share of the rows, at any point of the order.
 
-    The next episode is always of the strategy that lacks rows: the one of them that began first.  Where it has not
-    ended yet, all others wait for it.  (In the order of their ends short episodes would come first.)
-    ended: as `episodes` yields them.  Generator of: number of the step, Batch
+    The next episode is always of the strategy that lacks rows; of each strategy they are given out as they began, and
+    one that has not ended yet holds up all others.  (In the order of their ends short episodes would come first.)
+    ended: as `episodes` yields them.  Generator of: number of the step at which it is given out, Batch
     """
     rows, next_number = np.zeros(len(shares)), np.zeros(len(shares), int)  # of each strategy: given out so far
     finished = {}  # episodes that wait for their turn, by (strategy, number)
@@ -484,15 +485,16 @@ def load_dataset(path, task=None):
     arrays = read_npz(path)
     if missing := {*Batch._fields, "meta"} - arrays.keys():
         raise DataError(f"{path}: not a dataset, it lacks {', '.join(sorted(missing))}")
-    meta, tasks = read_meta(path, arrays), {task.name: task} if task else TASKS
+    meta = read_meta(path, arrays)
+    tasks = {task.name: task} if task else TASKS
     if meta.get("env") not in list(tasks):  # a list, because what a file says may not be hashable
         raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {', '.join(tasks)}")
     n, task = arrays["rew"].size, tasks[meta["env"]]
     S, A = task.obs_dim, task.act_dim
     shapes = Batch((n, S), (n, A), (n,), (n, S), (n,), (n,))
     kinds = Batch("float", "float", "float", "float", "bool", "bool")
-    columns = (_column(f"{path}: {name}", arrays[name], *rule) for name, *rule in zip(Batch._fields, shapes, kinds))
-    return Batch(*columns), meta
+    rules = zip(Batch._fields, shapes, kinds)
+    return Batch(*(_column(f"{path}: {name}", arrays[name], shape, kind) for name, shape, kind in rules)), meta
 
 
 def _column(name, x, shape, kind):

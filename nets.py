@@ -231,8 +231,8 @@ def log_prob(act, mu, log_std):
 
 def kl_gauss(mu_old, log_std_old, mu, log_std):
     """KL(old || new) of diagonal Gaussians [nats], summed over the coordinates.  mu (B, A), log_std (A,) -> (B,)"""
-    z = (anp.exp(2 * log_std_old) + (mu_old - mu) ** 2) / (2 * anp.exp(2 * log_std))
-    return anp.sum(log_std - log_std_old + z - 0.5, axis=1)
+    ratio = (anp.exp(2 * log_std_old) + (mu_old - mu) ** 2) / (2 * anp.exp(2 * log_std))
+    return anp.sum(log_std - log_std_old + ratio - 0.5, axis=1)
 
 
 class Policy(NamedTuple):
@@ -379,7 +379,8 @@ def _backward(theta, sizes, tape, d, g):
 def _adam_step(theta, g, m, v, t, lr, b1=0.9, b2=0.999, eps=1e-8):
     """Step t of `adam`, in place.
 
-    Numerator and denominator are multiplied by sqrt(1 - b2^t), as the paper proposes: one pass over memory.
+    As the paper proposes, m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) is computed with one pass over memory as
+    m sqrt(1 - b2^t) / (1 - b1^t) / (sqrt(v) + eps sqrt(1 - b2^t)).
     """
     f = theta.dtype.type  # float32 stays float32: a bare 0.9 is a float64 in here
     rate = f(lr * np.sqrt(1 - b2**t) / (1 - b1**t))
@@ -432,7 +433,8 @@ def rollout_fast(actor, world, pool, noise, member):
     A = noise.shape[2]
     obs, next_obs, act = np.empty_like(pool), np.empty_like(pool), np.empty_like(noise)
     terminated = np.zeros((T, B), np.bool_)
-    s, o, x = pool[0].copy(), np.empty((B, S), pool.dtype), np.empty((B, S + A), pool.dtype)
+    s = pool[0].copy()
+    o, x = np.empty((B, S), pool.dtype), np.empty((B, S + A), pool.dtype)  # normalised inputs of policy and model
     for t in range(T):
         for b in range(B):
             for j in range(S):
@@ -445,11 +447,11 @@ def rollout_fast(actor, world, pool, noise, member):
                 act[t, b, j] = a
                 clipped = min(max(a, -actor.limit), actor.limit)
                 x[b, S + j] = (clipped - world.in_mean[S + j]) / world.in_scale[S + j]
-        d = _forward(world.phi[member[t]], world.sizes, x)[-1]
+        change = _forward(world.phi[member[t]], world.sizes, x)[-1]
         for b in range(B):
             healthy = True
             for j in range(S):
-                y = s[b, j] + d[b, j] * world.out_scale[j] + world.out_mean[j]
+                y = s[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j]
                 y = min(max(y, world.clip_low[j]), world.clip_high[j])
                 obs[t, b, j], next_obs[t, b, j] = s[b, j], y
                 healthy = healthy and world.box_low[j] < y and y < world.box_high[j]
@@ -522,16 +524,16 @@ def race(generators):
 
     One `next` of each is on the threads at any time; when it is done, its item is yielded and the following `next` is
     submitted.  So none waits for another: with five members on two workers, one call of `parallel` per epoch would
-    leave a worker without work at the end of each.  A generator must not yield None.
+    leave a worker without work at the end of each.  None says exhausted: a generator must not yield it.
     """
-    running = {_pool.submit(next, g, None): i for i, g in enumerate(generators)}
+    number_of = {_pool.submit(next, g, None): i for i, g in enumerate(generators)}  # of each future
     try:
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                i, item = running.pop(future), future.result()
+        while number_of:
+            for future in wait(number_of, return_when=FIRST_COMPLETED).done:
+                i, item = number_of.pop(future), future.result()
                 if item is not None:  # None: exhausted
-                    running[_pool.submit(next, generators[i], None)] = i
+                    number_of[_pool.submit(next, generators[i], None)] = i
                     yield i, item
     finally:  # after Ctrl-C or an error nobody waits for work that has not begun
-        for future in running:
+        for future in number_of:
             future.cancel()

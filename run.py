@@ -158,7 +158,8 @@ def read_config(given, path=None):
     stored = read_json(path) if path else {}
     kind = page("online").OnlineConfig if (stored | given).get("mode") == "online" else bremen.Config
     names = {f.name for f in fields(kind)}
-    stored = {name: value for name, value in stored.items() if name in names or name not in ONLINE_FIELDS}
+    dropped = ONLINE_FIELDS - names
+    stored = {name: value for name, value in stored.items() if name not in dropped}
     flags = {name: value for name, value in given.items() if name in names}
     if unknown := stored.keys() - names:
         raise UsageError(f"{path}: unknown {', '.join(sorted(unknown))}")
@@ -193,11 +194,11 @@ def read_json(path):
 
 
 def run_offline(cfg, opts):
-    """--mode offline: Algorithm 2 on a fixed dataset."""
+    """--mode offline: Algorithm 2 on a fixed dataset, from nothing, a checkpoint, or the models of another run."""
     folder, state, history = page("resume").run_folder(cfg, opts), None, History()
     if "resume" in opts:
         state, history = page("resume").last_state(folder, cfg)
-    data, meta, path = read_dataset(cfg, opts, history.data)
+    data, meta, path = read_dataset(cfg, opts, history.data)  # None for a new run
     history.data = {"file": str(path), "sha256": safe_files.sha256(path)}  # the file may have moved since
     if meta["rows"]:
         history.data["rows"] = meta["rows"]
@@ -339,7 +340,7 @@ def row_text(row):
 
 
 def summary(returns):
-    """Mean and standard deviation of the returns of episodes (E,), None of none, and both as text.  -> dict"""
+    """Mean and standard deviation of returns (E,), None where there are none, and both as text.  -> dict"""
     mean, std = (float(np.mean(returns)), float(np.std(returns))) if len(returns) else (None, None)
     return {"mean": mean, "std": std, "text": returns_text(mean, std, len(returns))}
 

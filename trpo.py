@@ -207,7 +207,7 @@ def step(theta, rows, net, cfg, rng):
     product = fisher_product(theta, subset, net, cfg.gradients)
     damped = lambda v: movable * product(movable * v) + cfg.cg_damping * v
     x, residual = conjugate_gradient(damped, g, cfg.cg_iters)
-    length = x @ damped(x)  # it is x @ g but for rounding, which must not widen the trust region
+    length = x @ damped(x)  # = x @ g (CG's residual is orthogonal to x) but for rounding, which must do no harm
     full_step = x * np.sqrt(2 * cfg.target_kl / max(length, 1e-30))
     before = float(np.mean(rows.adv, dtype=np.float64))  # the surrogate at theta: every ratio is 1
 
