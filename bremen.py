@@ -182,8 +182,9 @@ def new_policy(cfg, rng):
 
 def policy_of(s, cfg):
     """The policy of a State, ready to act: with the log_std for sampling where theta has another.  -> nets.Policy"""
-    theta, net = s.theta.copy(), policy_net(cfg)
+    theta, net = s.theta, policy_net(cfg)
     if cfg.density_std == "original":  # theta has the one for log-probabilities
+        theta = theta.copy()
         _, log_std = nets.split(theta, net.sizes)  # a view: theta changes
         log_std[:] = np.log(cfg.std * net.limit)
     return nets.Policy(theta, s.norm, net)
@@ -352,12 +353,10 @@ def follow(members, total, report=ignore):
     """
     curves = [[] for _ in members]
     best_loss, best_phi = np.full(len(members), np.nan), [None] * len(members)
-    done = 0
-    report({"stage": "model", "done": done, "total": total})  # the first epoch may take a minute
-    for k, epoch in nets.race(members):  # whenever a member k has finished an epoch
+    report({"stage": "model", "done": 0, "total": total})  # the first epoch may take a minute
+    for done, (k, epoch) in enumerate(nets.race(members), 1):  # whenever a member k has finished an epoch
         loss, best_loss[k], best_phi[k] = epoch
         curves[k].append(loss)
-        done += 1
         report({"stage": "model", "done": done, "total": total, "loss": float(np.nanmean(best_loss))})
     curve = [list(losses) for losses in zip_longest(*curves, fillvalue=np.nan)]
     return np.stack(best_phi), {"model_loss": float(np.mean(best_loss)), "model_curve": curve}

@@ -2,7 +2,7 @@
 
 First come the flags, then the run: `run_offline` and `run_recursive` follow a generator of bremen.py in `train`, which
 evaluates the policy after each iteration and prints the table at the end.  A reader of the algorithm may stop at the
-ruled line: below it are files, checkpoints, progress bars and errors in one line.
+ruled line: below it are the files of a run, and errors in one line.
 
 Modes and flags that few runs need have pages in examples/, which this command line starts (PAGES).  What "the
 original" does differently, and what its flags are called here: examples/original.md.
@@ -269,6 +269,7 @@ def train(cfg, folder, records, history, progress, starts=None):
             history.rows.append(iteration_row(state, since_row, history, tested) | progress.lap())
             since_row = []
             say(row_text(history.rows[-1]))
+            page("picture").plot_run(folder / "curves.png", cfg, history)
             write_results(folder, cfg, state, history)
         page("resume").save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
@@ -432,17 +433,16 @@ def save_batches(path, cfg, batches, **meta):
 
 
 def write_results(folder, cfg, state, history):
-    """All files of a run that a person looks at, as they are now; progress.csv is the last."""
+    """The policy, tables and run.json, as they are now, of mode online, too; progress.csv is the last."""
     row, policy = history.rows[-1], bremen.policy_of(state, cfg)
-    names = "deployment updates real_transitions evaluation_steps real_return real_return_std".split()
-    about = {"command": page("provenance").command(cfg)} | {name: row[name] for name in names}
+    names = "deployment updates real_steps real_transitions evaluation_steps real_return real_return_std".split()
+    about = {"command": page("provenance").command(cfg)} | {name: row[name] for name in names if name in row}
     save_policy(folder / "policy.npz", policy, cfg, **about)
     if cfg.keep_policies:
         (folder / "policies").mkdir(exist_ok=True)
         save_policy(folder / "policies" / f"{row['iteration']:04d}.npz", policy, cfg, **about)
     if cfg.tensorboard:
         page("to_tensorboard").add_row(folder, row)
-    page("picture").plot_run(folder / "curves.png", cfg, history)
     page("provenance").write_about(folder / "run.json", cfg, history)
     safe_files.write_csv(folder / "progress.csv", history.rows)
 

@@ -80,8 +80,9 @@ def run_page(mode, parser, work, argv):
 
     def all_seeds():
         opts = {"mode": mode} | vars(parser(argv).parse_args(argv))
-        for cfg in run.each_seed(run.read_config(opts, opts.get("param_path")), opts):
-            run.page("provenance").check_packages(cfg)
+        base = run.read_config(opts, opts.get("param_path"))
+        run.page("provenance").check_packages(base)
+        for cfg in run.each_seed(base, opts):
             work(cfg, opts)
         return 0
 
@@ -99,9 +100,6 @@ def parser(argv):
 
 def main(argv=None):
     """Run the command line.  -> exit status, as run.guarded says"""
-    argv = sys.argv[1:] if argv is None else argv
-    if any(word.split("=")[0] == "--describe" for word in argv):
-        return run.page("describe").main(argv)
     return run_page("collect", parser, collect, argv)
 
 

@@ -10,7 +10,6 @@ Letters in shapes: N rows, S observation dimension.
 
 import shlex
 import sys
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,7 +150,7 @@ def follow(cfg, folder, records, history, progress):
             row |= {"real_steps": state.steps} | run.means(since_row) | progress.lap()
             history.rows.append(run.plain_numbers(row))
             run.say(row_text(history.rows[-1]))
-            write_results(folder, cfg, state, history)
+            run.write_results(folder, cfg, state, history)
             since_row = []
     progress.close()
     return state
@@ -161,21 +160,6 @@ def row_text(row):
     """One line about an iteration.  -> text"""
     ended = f"{row['sampled_return']:8,.0f}" if "sampled_return" in row else "(no episode has ended)"
     return f"{row['real_steps']:10,} steps: return {ended}, KL {row['kl']:.1e}"
-
-
-def write_results(folder, cfg, state, history):
-    """The files of a run that a person looks at, as they are now; progress.csv is the last."""
-    row, policy = history.rows[-1], bremen.policy_of(state, cfg)
-    about = {"command": run.page("provenance").command(cfg)}
-    about |= {name: row[name] for name in ("deployment", "updates", "real_steps")}
-    run.save_policy(folder / "policy.npz", policy, cfg, **about)
-    if cfg.keep_policies:
-        (folder / "policies").mkdir(exist_ok=True)
-        run.save_policy(folder / "policies" / f"{row['iteration']:04d}.npz", policy, cfg, **about)
-    if cfg.tensorboard:
-        run.page("to_tensorboard").add_row(folder, row)
-    run.page("provenance").write_about(folder / "run.json", cfg, history)
-    safe_files.write_csv(folder / "progress.csv", history.rows)
 
 
 # --- the command line -----------------------------------------------------------------------------------------------
@@ -195,16 +179,6 @@ def parser(argv):
     return p
 
 
-def configs_of(opts):
-    """What the flags ask for: an OnlineConfig per seed.  -> list; or run.UsageError"""
-    base = run.read_config(opts, opts.get("param_path"))
-    run.page("provenance").check_packages(base)
-    configs = run.each_seed(base, opts)
-    for cfg in configs:
-        run.page("resume").check_new(run.page("resume").run_folder(cfg, opts))
-    return configs
-
-
 def how_to_begin_again(cfg=None, opts=()):
     """What to do with a run that stopped early; cfg is None before there is one.  -> text"""
     folder = cfg and run.page("resume").run_folder(cfg, opts)
@@ -217,12 +191,11 @@ def how_to_begin_again(cfg=None, opts=()):
 def main(argv=None):
     """Run the command line.  -> exit status, as run.guarded says"""
     argv = sys.argv[1:] if argv is None else argv
-    warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are not finite are reported once, in words
     current = {}  # the run that is being made: its "cfg" and the flags "opts"
 
     def work():
         opts = {"mode": "online"} | run.read_flags(argv, parser(argv))
-        return max([run.run_one(cfg, opts, current, run_online) for cfg in configs_of(opts)])
+        return max([run.run_one(cfg, opts, current, run_online) for cfg in run.configs_of(opts)])
 
     return run.guarded("run.py", work, lambda: how_to_begin_again(**current))
 

@@ -64,18 +64,32 @@ def last_state(folder, cfg):
 HELD = contextlib.ExitStack()  # the lock of the run directory in which this process works
 
 
-def hold(folder):
-    """Keep other processes out of a run directory until this run ends, and remove what a killed one left in it."""
+def locked(folder):
+    """Keep other processes out of a run directory until this file is closed.
+
+    -> file, or None where the system has no locks; BlockingIOError where another process has locked it
+    """
     path = folder / "config.json"
     if not safe_files.fcntl:  # Windows: no locks, and an open file could not be renamed
-        return
+        return None
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "r+b" if os.access(path, os.W_OK) else "rb"))
+        if not safe_files.lock(file):
+            return None
+        stack.pop_all()  # it stays open
+        return file
+
+
+def hold(folder):
+    """Keep other processes out of a run directory until this run ends, and remove what a killed one left in it."""
     try:
-        file = HELD.enter_context(open(path, "r+b" if os.access(path, os.W_OK) else "rb"))
-        locked = safe_files.lock(file)
+        file = locked(folder)
     except BlockingIOError as e:
         raise run.UsageError(f"{folder}: another process is working on this run; wait for its end, or end it") from e
-    for left in folder.rglob("*.[0-9]*.tmp") if locked else ():
-        left.unlink(missing_ok=True)
+    if file:
+        HELD.enter_context(file)
+        for left in folder.rglob("*.[0-9]*.tmp"):
+            left.unlink(missing_ok=True)
 
 
 def run_folder(cfg, opts):

@@ -50,7 +50,7 @@ import run
 safe_files = run.page("safe_files")
 
 directories = run.page("run_directory")
-unfinished = directories.unfinished
+unfinished, locked = directories.unfinished, run.page("resume").locked
 PATHS = "--data", "--policy", "--param_path", "--models"  # flags whose value is a file or a folder
 
 
@@ -182,10 +182,8 @@ EXAMINE = """
 import hashlib, json, sys
 sys.path = [sys.argv.pop(1), *filter(None, sys.path)]
 import run
-pages = "collect fitted_models import_dataset model_error online original resume".split()
-pages = [f"examples/{name}" for name in pages]
-names = [f"{name}.py" for name in ("bremen", "envs", "nets", "trpo", "run", *pages)]
-paths = [*(run.HERE / name for name in names), *sorted(run.HERE.glob("examples/behavior/*.npz"))]
+modules = [run.HERE / f"{name}.py" for name in ("bremen", "envs", "nets", "trpo", "run")]
+paths = [*modules, *sorted(run.HERE.glob("examples/*.py")), *sorted(run.HERE.glob("examples/behavior/*.npz"))]
 digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.exists())).hexdigest()
 source = run.page("provenance")
 about = source.versions() | {"blas": source.blas(), "program": digest[:12], "commit": source.commit()}
@@ -308,20 +306,6 @@ def relocated(path, content, change):
     return content
 
 
-def locked(folder):
-    """Keep other processes out of a run directory until this file is closed.  -> file; or BlockingIOError"""
-    path = folder / "config.json"
-    if not safe_files.fcntl:  # Windows: no locks, and an open file could not be renamed
-        return io.BytesIO()
-    file = open(path, "r+b" if os.access(path, os.W_OK) else "rb")
-    try:
-        safe_files.lock(file)
-    except BlockingIOError:
-        file.close()
-        raise
-    return file
-
-
 class Trip(NamedTuple):
     """A run that is with a worker."""
 
@@ -363,7 +347,8 @@ class Fleet:
                 ended += self.recover(k for k in over if k in self.running)
                 self.greet(present)
                 for folder, why in ended + self.lend(present):
-                    self.locks.pop(folder, io.BytesIO()).close()
+                    if file := self.locks.pop(folder, None):
+                        file.close()
                     yield folder, why
                 time.sleep(0.2)
         except (Exception, asyncio.CancelledError) as e:
@@ -372,7 +357,7 @@ class Fleet:
             raise run.UsageError("the scheduler has gone, the same line goes on with another one") from e
         finally:
             self.news.close()
-            for file in self.locks.values():
+            for file in filter(None, self.locks.values()):
                 file.close()
 
     def hear(self):

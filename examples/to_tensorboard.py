@@ -52,12 +52,14 @@ def write_row(writer, row):
 def read_rows(folder):
     """The rows of a run's progress.csv, without empty cells.  -> list of {column: number}; or run.UsageError"""
     path = folder / "progress.csv"
+    if not path.exists():
+        raise run.UsageError(f"{path}: No such file or directory")
     try:
-        with open(path, newline="", encoding="utf-8") as f:
-            rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(f)]
+        texts = run.page("run_directory").read_rows(path)
+        rows = [{name: float(text) for name, text in row.items() if text} for row in texts]
     except OSError as e:
         raise run.UsageError(f"{path}: {e.strerror}") from e
-    except (ValueError, TypeError, csv.Error) as e:
+    except (ValueError, csv.Error) as e:
         raise run.UsageError(f"{path}: not the progress.csv of a run ({e})") from e
     if not rows or not all(math.isfinite(row.get("updates", math.nan)) for row in rows):
         raise run.UsageError(f"{path}: not the progress.csv of a run (no column updates, or no rows)")
