@@ -43,7 +43,7 @@ class Config:
     # data
     data: str = ""  # dataset file (.npz); empty: the default dataset, collected when missing
     data_dir: str = "data"  # where default datasets are kept
-    n_train: int = 200_000  # real transitions used for training, over all deployments [rows]; fewer: worse models
+    n_train: int = 100_000  # real transitions used for training, over all deployments [rows]; fewer: worse models
     noise: str = "pure"  # how to act while collecting: samples of the behaviour policy, uniform random, or mixtures
     deployments: int = 4  # mode recursive: how often n_train / deployments transitions are collected
     deployed_steps: int = 1000  # mode recursive: time limit of a deployed episode [steps]
@@ -182,12 +182,10 @@ def new_policy(cfg, rng):
 
 def policy_of(s, cfg):
     """The policy of a State, ready to act: with the log_std for sampling where theta has another.  -> nets.Policy"""
-    theta, net = s.theta, policy_net(cfg)
+    policy = nets.Policy(s.theta, s.norm, policy_net(cfg))
     if cfg.density_std == "original":  # theta has the one for log-probabilities
-        theta = theta.copy()
-        _, log_std = nets.split(theta, net.sizes)  # a view: theta changes
-        log_std[:] = np.log(cfg.std * net.limit)
-    return nets.Policy(theta, s.norm, net)
+        policy = policy.with_std(cfg.std * policy.net.limit)
+    return policy
 
 
 def ignore(record):

@@ -256,6 +256,13 @@ class Policy(NamedTuple):
         mu = self.mean(obs)
         return mu + self.std * rng.standard_normal(mu.shape, np.float32)
 
+    def with_std(self, std):
+        """The same mean action with standard deviation `std`, a number or (A,).  -> Policy"""
+        theta = self.theta.copy()
+        _, log_std = split(theta, self.net.sizes)  # a view: theta changes
+        log_std[:] = np.log(std)
+        return self._replace(theta=theta)
+
 
 # --- imagined paths: a policy and an ensemble of models, step after step ---------------------------------------------
 

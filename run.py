@@ -203,8 +203,9 @@ def run_offline(cfg, opts):
     if meta["rows"]:
         history.data["rows"] = meta["rows"]
     history.batches = [summary(envs.episode_returns(data)[0]) | {"transitions": len(data.rew)}]
-    if meta.get("noise") != "pure" and "policy_return" in meta:  # the policy without the noise is harder to beat
-        history.policy = [float(x) for x in meta["policy_return"]]
+    for act in "policy", "mean_action":  # the behaviour policy sampled, and by its mean action: harder to beat
+        if f"{act}_return" in meta:
+            setattr(history, act, [float(x) for x in meta[f"{act}_return"]])
     if "resume" not in opts:  # not before there are data: a refused dataset leaves no directory
         page("resume").start_run(folder, cfg, history)
     say(f"dataset {short_path(path)}: {len(data.rew):,} transitions, return {history.batches[0]['text']}")
@@ -354,8 +355,9 @@ def returns_text(mean, std, episodes):
 def closing_table(cfg, history, folder):
     """Print what the run was for: data, clone and BREMEN side by side, and what they cost."""
     say(f"\n{'':22}{'real return':>18}{'imagined return':>18}")
-    if history.policy:
-        say(table_line("behaviour policy", history.policy))
+    for title, known in ("behaviour policy", history.policy), ("its mean action", history.mean_action):
+        if known:
+            say(table_line(title, known))
     for i, batch in enumerate(history.batches, 1):
         rows = [row for row in history.rows if row["deployment"] == i]
         if cfg.mode == "recursive":
@@ -452,7 +454,8 @@ class History:
     """What a run knows of itself beside what was learnt; checkpoints and run.json hold it under these names."""
 
     data: dict | None = None  # mode offline: the dataset's "file" and "sha256", and "rows": which ones, if not all
-    policy: list | None = None  # return of the behaviour policy without the noise of the data: mean and std
+    policy: list | None = None  # return of the behaviour policy, its actions sampled: mean and std
+    mean_action: list | None = None  # return of the behaviour policy's mean action: mean and std
     models_from: str | None = None  # directory of the run that has lent its models
     batches: list = field(default_factory=list)  # {"transitions", "mean", "std", "text"} of each deployment's real data
     rows: list = field(default_factory=list)  # of progress.csv: {column: number}

@@ -17,20 +17,25 @@ import run
 safe_files = run.page("safe_files")
 
 
-def make_dataset(cfg, path, policy_path=None):
+def make_dataset(cfg, path, policy_path=None, std=None):
     """Collect n_train transitions into the file `path`, acting as cfg.noise says.  -> its meta
 
-    policy_path: the policy to act with, by default the shipped behaviour policy.
+    policy_path: the policy to act with, by default the shipped behaviour policy.  std: the same mean action with
+    another sigma, as a share of the action limit.
     """
     task, sample, about = envs.TASKS[cfg.env], None, {"policy": "uniform random"}
-    if cfg.noise == "random" and policy_path:
-        raise run.UsageError("--noise random asks no policy: leave --policy away")
+    if cfg.noise == "random" and (policy_path or std):
+        raise run.UsageError(f"--noise random asks no policy: leave {'--policy' if policy_path else '--std'} away")
     if cfg.noise != "random":
         source = Path(policy_path or run.HERE / "examples" / "behavior" / f"{cfg.env}.npz")
         policy, policy_meta = run.load_policy(source, task)
-        sample, about = policy.sample, {"policy": source.name}
-        if "return_mean" in policy_meta:
+        if std:
+            policy = policy.with_std(std * task.act_limit)
+        sample, about = policy.sample, {"policy": source.name, "std": (policy.std / task.act_limit).tolist()}
+        if "return_mean" in policy_meta and not std:  # sampled with another sigma it has another return
             about["policy_return"] = [policy_meta["return_mean"], policy_meta["return_std"]]
+        if "mean_action_return" in policy_meta:
+            about["mean_action_return"] = policy_meta["mean_action_return"]
     safe_files.make_folder(path.parent)
     progress, rng = run.page("progress").Progress(), bremen.streams(cfg.seed)["collect"]
     report = lambda rows: progress({"stage": "collect", "done": rows, "total": cfg.n_train})
@@ -43,13 +48,14 @@ def make_dataset(cfg, path, policy_path=None):
 
 def collect(cfg, opts):
     """--mode collect for one seed."""
-    if "policy" in opts and "out" not in opts:  # its data must never be mistaken for the shipped policy's
-        raise run.UsageError("--policy makes a dataset of its own: name the file with --out, then --data FILE")
+    for name in "policy", "std":  # such data must never be mistaken for the shipped policy's
+        if name in opts and "out" not in opts:
+            raise run.UsageError(f"--{name} makes a dataset of its own: name the file with --out, then --data FILE")
     path = Path(opts["out"]) if "out" in opts else run.default_dataset(cfg)
     if path.exists():
         raise run.UsageError(f"{path} exists: name another file with --out")
     with run.writing(path, "--out names another place"):
-        meta = make_dataset(cfg, path, opts.get("policy"))
+        meta = make_dataset(cfg, path, opts.get("policy"), opts.get("std"))
     text = run.returns_text(meta["return_mean"], meta["return_std"], meta["episodes"])
     run.say(f"{path}: {meta['transitions']:,} transitions, return {text}")
 
@@ -94,6 +100,7 @@ def parser(argv):
     fields = "env preset seed threads n_train noise data_dir".split()
     p = page_parser("collect", fields, __doc__, argv)
     p.add_argument("--policy", metavar="FILE", help="policy.npz to act with (the shipped behaviour policy)")
+    p.add_argument("--std", type=float, help="its sigma, as a share of the action limit (the policy's own)")
     p.add_argument("--out", metavar="FILE", help="the dataset to write (the default dataset below --data_dir)")
     return p
 

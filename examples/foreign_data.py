@@ -19,8 +19,9 @@ def load_rows(path, task=None):
     """
     check_unpacked_size(path)
     data, meta = envs.load_dataset(path, task)
-    if not is_pair(meta.get("policy_return", [0, 0])):
-        raise envs.DataError(f"{path}: the policy_return in its meta is not a mean and a standard deviation")
+    for name in "policy_return", "mean_action_return":
+        if not is_pair(meta.get(name, [0, 0])):
+            raise envs.DataError(f"{path}: the {name} in its meta is not a mean and a standard deviation")
     if not isinstance(meta.get("notes", []), list):
         raise envs.DataError(f"{path}: the notes in its meta are no list")
     data, notes = with_ends(data, envs.TASKS[meta["env"]])

@@ -126,12 +126,15 @@ def run_online(cfg, opts):
     key, seed, *curve = plot.read_run(folder)
     plot.plot_runs({key: {seed: curve}}, folder / "curves.png")
     policy, rng = bremen.policy_of(state, cfg), state.rng["evaluate"]
-    returns, _ = envs.evaluate(envs.TASKS[cfg.env], policy.sample, 100, rng, nets.workers())
-    tested = run.summary(returns)
+    test = lambda act: run.page("evaluate").tested(envs.TASKS[cfg.env], act, 100, rng, nets.workers())
+    (returns, _, fall), (mean_returns, _, mean_fall) = test(policy.sample), test(policy.mean)
+    sampled, by_mean = run.summary(returns), run.summary(mean_returns)
     about = {"command": run.page("provenance").command(cfg), "real_steps": state.steps, "episodes": 100}
-    about |= {"return_mean": tested["mean"], "return_std": tested["std"]}
+    about |= {"return_mean": sampled["mean"], "return_std": sampled["std"], "fall": fall}
+    about |= {"mean_action_return": [by_mean["mean"], by_mean["std"]], "mean_action_fall": mean_fall}
     run.save_policy(folder / "policy.npz", policy, cfg, **about)
-    run.say(f"last policy with its noise: return {tested['text']}\nuse it with --policy {folder / 'policy.npz'}")
+    run.say(f"last policy with its noise: return {sampled['text']}\nits mean action: return {by_mean['text']}")
+    run.say(f"use it with --policy {folder / 'policy.npz'}")
 
 
 def follow(cfg, folder, records, history, progress):

@@ -32,9 +32,9 @@ def plot_returns(ax, cfg, history):
 
 def plot_levels(ax, cfg, history):
     """Horizontal lines for what the policy is measured against, a piece for each deployment."""
-    if history.policy:
-        mean = history.policy[0]
-        ax.axhline(mean, color="C4", ls=":", label=f"behaviour policy: {mean:,.0f}")
+    if history.mean_action:
+        mean = history.mean_action[0]
+        ax.axhline(mean, color="C4", ls=":", label=f"behaviour policy, mean action: {mean:,.0f}")
     for i, batch in enumerate(history.batches):
         begin, end = cfg.updates_by(i), cfg.updates_by(i + 1)
         if i > 0:

@@ -299,8 +299,9 @@ def checked(history):
     """A History whose contents are of the right kinds: its JSON may be damaged.  -> run.History; or ValueError"""
     if history.data is not None:
         require(history.data, file=str, sha256=str)
-    if history.policy is not None:
-        require(dict(zip(("mean", "std"), history.policy)), mean=NUMBER, std=NUMBER)
+    for known in history.policy, history.mean_action:
+        if known is not None:
+            require(dict(zip(("mean", "std"), known)), mean=NUMBER, std=NUMBER)
     for batch in history.batches:
         require(batch, transitions=int, mean=(*NUMBER, type(None)), std=(*NUMBER, type(None)))
     for row in history.rows:

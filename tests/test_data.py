@@ -133,6 +133,7 @@ UNFIT = {  # what is wrong in meta: the words that its refusal must hold
     "a bar of text": ({"policy_return": ["y", "n"]}, "policy_return"),
     "a bar too high": ({"policy_return": [10**400, 1]}, "policy_return"),
     "a bar that is a number": ({"policy_return": 5}, "policy_return"),
+    "a mean action's bar of text": ({"mean_action_return": ["y", "n"]}, "mean_action_return"),
 }
 
 

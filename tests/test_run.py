@@ -540,19 +540,69 @@ def test_closing_table(reference, finished, dataset):
     assert f"for training: 300, for evaluation: {int(rows[-1]['evaluation_steps']):,})" in out
 
 
-def test_closing_table_and_data_name_the_policy_behind_mixed_data(here, no_pictures, monkeypatch, capsys):
-    """As its file says; pure data speak for themselves."""
+def test_closing_table_and_data_name_the_policy_behind_them(here, no_pictures, monkeypatch, capsys):
+    """As its file says: sampled, and by its mean action, which is harder to beat."""
     random_policy(here / "policy.npz", "pendulum")
     rewritten(here / "policy.npz", here / "p.npz", meta=json.dumps({
         **envs.read_meta("policy.npz", envs.read_npz(here / "policy.npz")), "return_mean": -123.0, "return_std": 45.0,
+        "mean_action_return": [-100.0, 44.0],
     }))  # fmt: skip
     for noise in ("gaussian1", "pure"):
         go(*COLLECT, "--noise", noise, "--policy", "p.npz", "--out", f"{noise}.npz")
         _, meta = envs.load_dataset(here / f"{noise}.npz", envs.TASKS["pendulum"])
-        assert meta["policy_return"] == [-123.0, 45.0]
+        assert (meta["policy_return"], meta["mean_action_return"]) == ([-123.0, 45.0], [-100.0, 44.0])
         go(*SMALL, "--env", "pendulum", "--data", f"{noise}.npz", "--exp_name", noise, "--iterations", "0")
-        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("behaviour policy")]
-        assert [" ".join(line.split()) for line in lines] == ["behaviour policy -123 ± 45"] * (noise != "pure")
+        lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        first = lines.index("behaviour policy -123 ± 45")
+        assert lines[first + 1] == "its mean action -100 ± 44" and lines[first + 2].startswith("dataset ")
+
+
+def test_data_of_a_policy_with_another_sigma(here, capsys):
+    """--std N: the same mean action, so far from it as asked; its sampled return is no longer the one in its file."""
+    random_policy(here / "policy.npz", "pendulum")
+    policy, _ = run.load_policy("policy.npz", envs.TASKS["pendulum"])
+    file = envs.read_npz(here / "policy.npz")
+    about = {"return_mean": -123.0, "return_std": 45.0, "mean_action_return": [-100.0, 44.0]}
+    rewritten(here / "policy.npz", here / "p.npz", meta=json.dumps(envs.read_meta("policy.npz", file) | about))
+    for std in (0.02, 0.2):
+        go(*COLLECT, "--noise", "pure", "--policy", "p.npz", "--std", str(std), "--out", f"{std}.npz")
+        data, meta = envs.load_dataset(here / f"{std}.npz", envs.TASKS["pendulum"])
+        away = data.act - policy.mean(data.obs)
+        inside = np.abs(data.act[:, 0]) < 2  # actions are clipped
+        np.testing.assert_allclose(away[inside].std(), 2 * std, rtol=0.2)
+        assert meta["std"] == pytest.approx([std]) and meta["mean_action_return"] == [-100.0, 44.0]
+        assert "policy_return" not in meta
+    pure = [word for word in COLLECT if word not in ("--noise", "random")]
+    for line, text in ((pure, "makes a dataset of its own"), ([*COLLECT, "--out", "r.npz"], "asks no policy")):
+        assert run.main([*line, "--std", "0.2"]) == 2
+        assert text in capsys.readouterr().err
+    assert not (here / "r.npz").exists() and not (here / "data").exists()
+
+
+@pytest.mark.parametrize("env", ["ant", "half_cheetah", "cheetah_run", "hopper"])
+def test_evaluate_counts_falls(env):
+    """Robots that begin on their backs and cannot move, and hoppers that tip over; upright ones are not counted."""
+    task = envs.TASKS[env]
+    short, evaluate = dataclasses.replace(task, max_steps=30), run.page("evaluate")
+    still = lambda obs, rng: np.zeros((len(obs), task.act_dim), np.float32)
+    rng = np.random.default_rng(0)
+    assert evaluate.tested(short, still, 4, rng, 1)[2] == 0
+
+    class Turned(envs.MujocoSim):
+        """Every robot begins upside down."""
+
+        def initial(self, rng):
+            """Half a turn, about the forward axis (ant) or in the plane.  -> (n,)"""
+            state = super().initial(rng)
+            if env == "ant":
+                state[2:7] = 0.4, 0, 1, 0, 0
+            else:
+                state[2] = np.pi
+            return state
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envs, "MujocoSim", Turned)
+        assert evaluate.tested(short, still, 4, rng, 1)[2] == 4
 
 
 def test_policy_file_holds_the_last_policy_and_its_normaliser(finished, dataset):
@@ -1050,6 +1100,7 @@ HISTORIES = {  # what is wrong: the history -> its wrong part
     "seconds that are none": lambda history: {"seconds": {"fit": "long"}},
     "data without a name": lambda history: {"data": {"sha256": "0"}},
     "half a return": lambda history: {"policy": [1.0]},
+    "half a return of the mean action": lambda history: {"mean_action": [1.0]},
     "more than a history has": lambda history: {"future": 1},
 }
 
