@@ -100,6 +100,15 @@ def start_online(cfg):
     return bremen.State(rng, nets.Normalizer.fit(random_steps.obs), theta=theta, critic=critic)
 
 
+def begin_with(cfg, path):
+    """The policy of a file, with the sigma of `cfg`, in place of a random one.  -> bremen.State; or run.UsageError"""
+    task, s = envs.TASKS[cfg.env], start_online(cfg)
+    policy, _ = run.load_policy(path, task)
+    if policy.net != bremen.policy_net(cfg):
+        raise run.UsageError(f"{path}: its network is {policy.net.sizes}: give --policy_hidden its hidden layers")
+    return s._replace(theta=policy.with_std(cfg.std * task.act_limit).theta, norm=policy.norm)
+
+
 def merge(norm, x):
     """A normaliser that has seen the rows of x (N, S), too: pairwise update of Chan, Golub & LeVeque 1979.
 
@@ -119,8 +128,9 @@ def run_online(cfg, opts):
     """--mode online for one seed: the run, and at its end the picture and the return of the last policy."""
     folder, history, progress = run.page("resume").run_folder(cfg, opts), run.History(), run.page("progress").Progress()
     progress.STAGES = progress.STAGES | {"online": ("TRPO on the simulator", "step", "sampled_return")}
+    state = begin_with(cfg, opts["policy"]) if "policy" in opts else None  # a bad file leaves no directory
     run.page("resume").start_run(folder, cfg, history)
-    records = train_online(cfg, sample=progress.timed("sample")(sample_paths))
+    records = train_online(cfg, state, sample=progress.timed("sample")(sample_paths))
     state = follow(cfg, folder, records, history, progress)
     plot = run.page("plot")
     key, seed, *curve = plot.read_run(folder)
@@ -129,7 +139,8 @@ def run_online(cfg, opts):
     test = lambda act: run.page("evaluate").tested(envs.TASKS[cfg.env], act, 100, rng, nets.workers())
     (returns, _, fall), (mean_returns, _, mean_fall) = test(policy.sample), test(policy.mean)
     sampled, by_mean = run.summary(returns), run.summary(mean_returns)
-    about = {"command": run.page("provenance").command(cfg), "real_steps": state.steps, "episodes": 100}
+    command = run.page("provenance").command(cfg) + (f" --policy {opts['policy']}" if "policy" in opts else "")
+    about = {"command": command, "real_steps": state.steps, "episodes": 100}
     about |= {"return_mean": sampled["mean"], "return_std": sampled["std"], "fall": fall}
     about |= {"mean_action_return": [by_mean["mean"], by_mean["std"]], "mean_action_fall": mean_fall}
     run.save_policy(folder / "policy.npz", policy, cfg, **about)
@@ -176,6 +187,7 @@ FLAGS += "online_steps online_envs online_horizon".split()
 def parser(argv):
     """The flags of this page.  -> run.Parser"""
     p = run.page("collect").page_parser("online", FLAGS, __doc__, argv)
+    p.add_argument("--policy", metavar="FILE", help="begin with this policy, of the same robot (a random one)")
     p.add_argument("--exp_name", help="name of the run (bremen)")
     p.add_argument("--sub_exp_name", help="name of the group of runs (online)")
     p.add_argument("--log_dir", help="where runs are kept (log)")

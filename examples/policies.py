@@ -19,10 +19,12 @@ def save_policy(path, policy, cfg, **meta):
 
 
 def load_policy(path, task):
-    """Read and check a policy of `task`.  -> nets.Policy, meta; or envs.DataError"""
+    """Read and check a policy of `task`, or of another task of its robot.  -> nets.Policy, meta; or envs.DataError"""
     arrays = envs.read_npz(path)
     meta = envs.read_meta(path, arrays)
-    if meta.get("env") != task.name:
+    other = envs.TASKS.get(str(meta.get("env")))
+    same_robot = other is not None and other.xml is not None and other.xml == task.xml
+    if meta.get("env") != task.name and not same_robot:
         raise envs.DataError(f"{path}: a policy of {meta.get('env')}, not of {task.name}")
     try:
         sizes = tuple(int(n) for n in meta["sizes"])
