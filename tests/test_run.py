@@ -579,6 +579,30 @@ def test_data_of_a_policy_with_another_sigma(here, capsys):
     assert not (here / "r.npz").exists() and not (here / "data").exists()
 
 
+def test_mode_online_begins_with_a_policy(here, no_pictures, capsys):
+    """The policy of the file, with the run's sigma; a file that does not fit leaves no directory."""
+    random_policy(here / "p.npz", "pendulum")
+    policy, _ = run.load_policy("p.npz", envs.TASKS["pendulum"])
+    hidden = [str(n) for n in policy.net.sizes[1:-1]]
+    line = ["--mode", "online", "--env", "pendulum", "--preset", "smoke", "--online_steps", "400", "--online_horizon"]
+    line += ["50", "--no-learn_std", "--target_kl", "1e-9", "--policy", "p.npz"]
+    assert run.main([*line, "--policy_hidden", "3"]) == 2
+    assert "p.npz: its network is" in capsys.readouterr().err and not (here / "log").exists()
+    go(*line, "--policy_hidden", *hidden)
+    learnt, meta = run.load_policy("log/pendulum/online/bremen/bremen0/policy.npz", envs.TASKS["pendulum"])
+    np.testing.assert_allclose(learnt.theta[:-1], policy.theta[:-1], atol=1e-3)  # tiny steps; without its sigma
+    np.testing.assert_allclose(learnt.std, 1.0, rtol=1e-5)
+    assert meta["command"].endswith("--policy p.npz") and {"fall", "mean_action_return"} <= meta.keys()
+
+
+def test_a_policy_of_another_task_of_the_same_robot(here):
+    """Taken, as the robot is the same; that of another robot is refused."""
+    random_policy(here / "p.npz", "half_cheetah")
+    run.load_policy("p.npz", envs.TASKS["cheetah_run"])
+    with pytest.raises(envs.DataError, match="a policy of half_cheetah, not of walker2d"):
+        run.load_policy("p.npz", envs.TASKS["walker2d"])
+
+
 @pytest.mark.parametrize("env", ["ant", "half_cheetah", "cheetah_run", "hopper"])
 def test_evaluate_counts_falls(env):
     """Robots that begin on their backs and cannot move, and hoppers that tip over; upright ones are not counted."""
