@@ -563,7 +563,7 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
         "*": dict(model_steps=30_000, model_epochs=12, model_patience=15, iterations=10, iteration_updates=20,
                   target_kl=2e-3),
         "hopper": dict(iterations=5, std=0.2, gamma=0.995),
-        "walker2d": dict(std=0.3, gamma=0.995, horizon=100),
+        "walker2d": dict(model_hidden=(256, 256, 256), iterations=8, std=0.3, gamma=0.995, horizon=100),
         "ant": dict(model_hidden=(256, 256, 256), lam=0.97, start="initial"),
         "half_cheetah": dict(model_steps=60_000, iterations=15, target_kl=1e-3),
         "pendulum": dict(model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4, policy_hidden=(64, 64),
