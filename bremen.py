@@ -183,9 +183,8 @@ def new_policy(cfg, rng):
 def policy_of(s, cfg):
     """The policy of a State, ready to act: with the log_std for sampling where theta has another.  -> nets.Policy"""
     policy = nets.Policy(s.theta, s.norm, policy_net(cfg))
-    if cfg.density_std == "original":  # theta has the one for log-probabilities
-        policy = policy.with_std(cfg.std * policy.net.limit)
-    return policy
+    same = cfg.density_std == "same"  # if not, theta has the one for log-probabilities
+    return policy if same else policy.with_std(cfg.std * policy.net.limit)
 
 
 def ignore(record):

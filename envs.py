@@ -109,11 +109,7 @@ class Task:
     dt: float = 0.05  # time between two observations [s]; MuJoCo itself takes it from the xml
     hidden: int = 1  # how many entries of the state, the position in the plane, the observation leaves out
     uniform_reset: float | None = None  # reset noise of `MujocoSim.initial` [m, rad and m/s, rad/s]
-    shown: tuple = (
-        (0, "height [m]"),
-        (1, "angle [rad]"),
-        (8, "forward speed [m/s]"),
-    )  # coordinates of obs that model.png shows
+    shown: tuple = ((0, "height [m]"), (1, "angle [rad]"), (8, "forward speed [m/s]"))  # what model.png shows of obs
     obs_limit: float | tuple = np.inf  # Gymnasium is told that observations are in [-obs_limit, obs_limit]
 
     def healthy(self, obs):

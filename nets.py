@@ -259,8 +259,7 @@ class Policy(NamedTuple):
     def with_std(self, std):
         """The same mean action with standard deviation `std`, a number or (A,).  -> Policy"""
         theta = self.theta.copy()
-        _, log_std = split(theta, self.net.sizes)  # a view: theta changes
-        log_std[:] = np.log(std)
+        split(theta, self.net.sizes)[1][:] = np.log(std)  # a view: theta changes
         return self._replace(theta=theta)
 
 

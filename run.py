@@ -257,8 +257,7 @@ def train(cfg, folder, records, history, progress, starts=None):
             starts = keep_deployment(cfg, folder, record["batch"], history)
         elif stage == "model":
             history.models.append(record)
-            models = f"{cfg.members} models" if cfg.members > 1 else "1 model"
-            say(f"{models}: validation loss {record['model_loss']:.4f}")
+            say(f"{cfg.members} model{'s' * (cfg.members > 1)}: validation loss {record['model_loss']:.4f}")
         else:
             since_row.append(record)
             if stage == "update":
