@@ -113,7 +113,7 @@ import numpy as np
 import envs, nets, run
 
 found, share, threads = {{}}, float(sys.argv[1]), nets.use_threads(1)
-for path in sorted([*run.HERE.glob("examples/behavior/*.npz"), *run.HERE.glob("examples/pretrained/*.npz")]):
+for path in sorted([*run.HERE.glob("examples/behavior/**/*.npz"), *run.HERE.glob("examples/pretrained/*.npz")]):
     task, rng = envs.TASKS[path.stem], np.random.default_rng(0)
     policy, _ = run.load_policy(path, task)
     act = lambda obs, rng: share * policy.mean(obs)
