@@ -32,7 +32,7 @@ LEVELS = {  # returns wanted of the behaviour policies: good enough to learn fro
     "ant": (1000, 2400),
     "half_cheetah": (3000, 4000),
     "cheetah_run": (250, 450),
-    "hopper": (900, 1500),
+    "hopper": (750, 1500),
     "walker2d": (800, 1800),
     "pendulum": (-800, -500),
 }
