@@ -417,6 +417,7 @@ def dataset_path(cfg):
         say(f"collecting {cfg.n_train:,} transitions -> {short_path(path)}")
         with writing(path, "--data_dir names another place"):
             page("collect").make_dataset(cfg, path)
+    page("collect").check_policy(path, cfg)
     return path
 
 

@@ -6,6 +6,7 @@ Mode offline collects its default dataset by `make_dataset`, too, when it is not
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -27,11 +28,12 @@ def make_dataset(cfg, path, policy_path=None, std=None):
     if cfg.noise == "random" and (policy_path or std):
         raise run.UsageError(f"--noise random asks no policy: leave {'--policy' if policy_path else '--std'} away")
     if cfg.noise != "random":
-        source = Path(policy_path or run.HERE / "examples" / "behavior" / f"{cfg.env}.npz")
+        source = Path(policy_path or behavior_file(cfg.env))
         policy, policy_meta = run.load_policy(source, task)
         if std:
             policy = policy.with_std(std * task.act_limit)
-        sample, about = policy.sample, {"policy": source.name, "std": (policy.std / task.act_limit).tolist()}
+        sample, about = policy.sample, {"policy": source.name, "policy_sha256": safe_files.sha256(source)}
+        about["std"] = (policy.std / task.act_limit).tolist()
         if "return_mean" in policy_meta and not std:  # sampled with another sigma it has another return
             about["policy_return"] = [policy_meta["return_mean"], policy_meta["return_std"]]
         if "mean_action_return" in policy_meta:
@@ -44,6 +46,21 @@ def make_dataset(cfg, path, policy_path=None, std=None):
     meta = run.save_batches(path, cfg, batches, noise=cfg.noise, **about)
     progress.close()
     return meta
+
+
+def check_policy(path, cfg):
+    """UsageError for a default dataset that was collected with another behaviour policy than the shipped one."""
+    if cfg.noise == "random" or path != Path(os.path.realpath(run.default_dataset(cfg))):
+        return
+    meta = envs.read_meta(path, envs.read_npz(path))
+    if meta.get("policy_sha256") != safe_files.sha256(behavior_file(cfg.env)):
+        way = "move it away and the same line collects a new one, or take it as it is with --data"
+        raise run.UsageError(f"{path}: of another behaviour policy than that of this version: {way}")
+
+
+def behavior_file(env):
+    """The shipped behaviour policy of a robot.  -> Path"""
+    return run.HERE / "examples" / "behavior" / f"{env}.npz"
 
 
 def collect(cfg, opts):

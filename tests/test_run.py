@@ -1883,6 +1883,19 @@ def test_default_dataset_is_collected_once(here, no_pictures, monkeypatch, capsy
     ).read_bytes()
 
 
+def test_default_dataset_of_another_version_is_not_taken(here, no_pictures, monkeypatch, capsys):
+    """Its file has the same name and was made by another behaviour policy; --data takes it all the same."""
+    line = ["--env", "pendulum", "--preset", "smoke", "--n_train", "300"]
+    go(*line, "--exp_name", "first")
+    random_policy(here / "p.npz", "pendulum")
+    monkeypatch.setattr(run.page("collect"), "behavior_file", lambda env: here / "p.npz")
+    capsys.readouterr()
+    assert run.main([*line, "--exp_name", "second"]) == 2
+    assert "pure_300_seed0.npz: of another behaviour policy" in stderr_line(capsys)
+    go(*line, "--exp_name", "third", "--data", "data/pendulum/pure_300_seed0.npz")
+    assert sorted(path.name for path in (here / "log/pendulum/offline").iterdir()) == ["first", "third"]
+
+
 def test_default_dataset_of_one_policy_is_not_taken_for_anothers(finished, here, no_pictures, capsys):
     """Two policies, no --out: separate datasets, or a refusal; never the one for the other."""
     arrays = envs.read_npz(finished / "policy.npz")
