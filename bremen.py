@@ -181,10 +181,9 @@ def new_policy(cfg, rng):
 
 
 def policy_of(s, cfg):
-    """The policy of a State, ready to act: with the log_std for sampling where theta has another.  -> nets.Policy"""
+    """The policy of a State, ready to act: theta may hold the original's log_std, for densities.  -> nets.Policy"""
     policy = nets.Policy(s.theta, s.norm, policy_net(cfg))
-    same = cfg.density_std == "same"  # if not, theta has the one for log-probabilities
-    return policy if same else policy.with_std(cfg.std * policy.net.limit)
+    return policy if cfg.density_std == "same" else policy.with_std(cfg.std * policy.net.limit)
 
 
 def ignore(record):

@@ -258,9 +258,8 @@ class Policy(NamedTuple):
 
     def with_std(self, std):
         """The same mean action with standard deviation `std`, a number or (A,).  -> Policy"""
-        theta = self.theta.copy()
-        split(theta, self.net.sizes)[1][:] = np.log(std)  # a view: theta changes
-        return self._replace(theta=theta)
+        weights, log_std = split(self.theta, self.net.sizes)
+        return self._replace(theta=np.concatenate([weights, np.full_like(log_std, np.log(std))]))
 
 
 # --- imagined paths: a policy and an ensemble of models, step after step ---------------------------------------------
