@@ -399,6 +399,8 @@ def read_dataset(cfg, opts, known=None):
     """
     path = page("resume").find_data(cfg, opts, known) if "resume" in opts else dataset_path(cfg)
     data, meta = page("foreign_data").load_rows(path, envs.TASKS[cfg.env])
+    if "resume" not in opts:
+        page("collect").check_policy(path, meta, cfg)
     n = min(len(data.rew), cfg.n_train)
     if n < 2 or round(cfg.validation * n) >= n:
         raise UsageError(f"{path}: {n} transitions, --validation {cfg.validation}: none are left to train on")
@@ -417,7 +419,6 @@ def dataset_path(cfg):
         say(f"collecting {cfg.n_train:,} transitions -> {short_path(path)}")
         with writing(path, "--data_dir names another place"):
             page("collect").make_dataset(cfg, path)
-    page("collect").check_policy(path, cfg)
     return path
 
 

@@ -48,11 +48,10 @@ def make_dataset(cfg, path, policy_path=None, std=None):
     return meta
 
 
-def check_policy(path, cfg):
+def check_policy(path, meta, cfg):
     """UsageError for a default dataset that was collected with another behaviour policy than the shipped one."""
-    if cfg.noise == "random" or path != Path(os.path.realpath(run.default_dataset(cfg))):
+    if cfg.data or cfg.noise == "random" or path != Path(os.path.realpath(run.default_dataset(cfg))):
         return
-    meta = envs.read_meta(path, envs.read_npz(path))
     if meta.get("policy_sha256") != safe_files.sha256(behavior_file(cfg.env)):
         way = "move it away and the same line collects a new one, or take it as it is with --data"
         raise run.UsageError(f"{path}: of another behaviour policy than that of this version: {way}")

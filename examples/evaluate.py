@@ -14,9 +14,8 @@ import run
 
 # how far a robot without a healthy box points up, from its observations (B, S): 1 upright, -1 on its back
 UPRIGHT = {
-    "ant": lambda obs: 1 - 2 * (obs[:, 2] ** 2 + obs[:, 3] ** 2),  # entry of the rotation matrix of its quaternion
-    "half_cheetah": lambda obs: np.cos(obs[:, 1]),
-    "cheetah_run": lambda obs: np.cos(obs[:, 1]),
+    "ant.xml": lambda obs: 1 - 2 * (obs[:, 2] ** 2 + obs[:, 3] ** 2),  # entry of the rotation matrix of its quaternion
+    "half_cheetah.xml": lambda obs: np.cos(obs[:, 1]),
 }
 
 
@@ -34,8 +33,8 @@ def tested(task, act, episodes, rng, threads):
 
     returns, lengths = envs.evaluate(task, watched, episodes, rng, threads)
     fall = np.count_nonzero(lengths < task.max_steps)
-    if task.name in UPRIGHT:
-        fall += np.count_nonzero(UPRIGHT[task.name](last["obs"]) < 0)
+    if task.xml in UPRIGHT:
+        fall += np.count_nonzero(UPRIGHT[task.xml](last["obs"]) < 0)
     return returns, lengths, int(fall)
 
 

@@ -33,6 +33,7 @@ class OnlineConfig(bremen.Config):
     online_steps: int = 1_000_000  # real transitions in total
     online_envs: int = 32  # simulators side by side
     online_horizon: int = 250  # steps of each per update
+    policy: str = ""  # begin with the policy in this file, of the same robot; empty: a random one
 
     def __post_init__(self):
         """ValueError, in one line, for the first field that makes no sense."""
@@ -100,13 +101,14 @@ def start_online(cfg):
     return bremen.State(rng, nets.Normalizer.fit(random_steps.obs), theta=theta, critic=critic)
 
 
-def begin_with(cfg, path):
-    """The policy of a file, with the sigma of `cfg`, in place of a random one.  -> bremen.State; or run.UsageError"""
-    task, s = envs.TASKS[cfg.env], start_online(cfg)
-    policy, _ = run.load_policy(path, task)
-    if policy.net != bremen.policy_net(cfg):
-        raise run.UsageError(f"{path}: its network is {policy.net.sizes}: give --policy_hidden its hidden layers")
-    return s._replace(theta=policy.with_std(cfg.std * task.act_limit).theta, norm=policy.norm)
+def begin_with_policy(cfg):
+    """The policy of the file cfg.policy with the sigma of `cfg`, not a random one.  -> bremen.State; or UsageError"""
+    net, s = bremen.policy_net(cfg), start_online(cfg)
+    policy, _ = run.load_policy(cfg.policy, envs.TASKS[cfg.env])
+    if policy.net != net:
+        raise run.UsageError(f"{cfg.policy}: its network is {policy.net.sizes}: give --policy_hidden its hidden layers")
+    weights, log_std = nets.split(policy.theta, net.sizes)[0], nets.split(s.theta, net.sizes)[1]
+    return s._replace(theta=np.concatenate([weights, log_std]), norm=policy.norm)
 
 
 def merge(norm, x):
@@ -128,7 +130,7 @@ def run_online(cfg, opts):
     """--mode online for one seed: the run, and at its end the picture and the return of the last policy."""
     folder, history, progress = run.page("resume").run_folder(cfg, opts), run.History(), run.page("progress").Progress()
     progress.STAGES = progress.STAGES | {"online": ("TRPO on the simulator", "step", "sampled_return")}
-    state = begin_with(cfg, opts["policy"]) if "policy" in opts else None  # a bad file leaves no directory
+    state = begin_with_policy(cfg) if cfg.policy else None  # a bad file leaves no directory
     run.page("resume").start_run(folder, cfg, history)
     records = train_online(cfg, state, sample=progress.timed("sample")(sample_paths))
     state = follow(cfg, folder, records, history, progress)
@@ -139,8 +141,7 @@ def run_online(cfg, opts):
     test = lambda act: run.page("evaluate").tested(envs.TASKS[cfg.env], act, 100, rng, nets.workers())
     (returns, _, fall), (mean_returns, _, mean_fall) = test(policy.sample), test(policy.mean)
     sampled, by_mean = run.summary(returns), run.summary(mean_returns)
-    command = run.page("provenance").command(cfg) + (f" --policy {opts['policy']}" if "policy" in opts else "")
-    about = {"command": command, "real_steps": state.steps, "episodes": 100}
+    about = {"command": run.page("provenance").command(cfg), "real_steps": state.steps, "episodes": 100}
     about |= {"return_mean": sampled["mean"], "return_std": sampled["std"], "fall": fall}
     about |= {"mean_action_return": [by_mean["mean"], by_mean["std"]], "mean_action_fall": mean_fall}
     run.save_policy(folder / "policy.npz", policy, cfg, **about)
@@ -181,13 +182,12 @@ def row_text(row):
 FLAGS = "env preset seed threads gradients policy_hidden std density_std learn_std iteration_updates".split()
 FLAGS += "target_kl gamma lam cg_iters cg_damping fisher_rows backtrack max_backtracks accept_ratio".split()
 FLAGS += "value value_hidden value_epochs value_batch value_lr keep_policies tensorboard".split()
-FLAGS += "online_steps online_envs online_horizon".split()
+FLAGS += "online_steps online_envs online_horizon policy".split()
 
 
 def parser(argv):
     """The flags of this page.  -> run.Parser"""
     p = run.page("collect").page_parser("online", FLAGS, __doc__, argv)
-    p.add_argument("--policy", metavar="FILE", help="begin with this policy, of the same robot (a random one)")
     p.add_argument("--exp_name", help="name of the run (bremen)")
     p.add_argument("--sub_exp_name", help="name of the group of runs (online)")
     p.add_argument("--log_dir", help="where runs are kept (log)")

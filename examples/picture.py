@@ -32,9 +32,11 @@ def plot_returns(ax, cfg, history):
 
 def plot_levels(ax, cfg, history):
     """Horizontal lines for what the policy is measured against, a piece for each deployment."""
-    if history.mean_action:
-        mean = history.mean_action[0]
-        ax.axhline(mean, color="C4", ls=":", label=f"behaviour policy, mean action: {mean:,.0f}")
+    bar, name = history.policy, "behaviour policy"
+    if history.mean_action:  # harder to beat
+        bar, name = history.mean_action, "behaviour policy, mean action"
+    if bar:
+        ax.axhline(bar[0], color="C4", ls=":", label=f"{name}: {bar[0]:,.0f}")
     for i, batch in enumerate(history.batches):
         begin, end = cfg.updates_by(i), cfg.updates_by(i + 1)
         if i > 0:

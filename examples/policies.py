@@ -35,6 +35,9 @@ def load_policy(path, task):
         norm = nets.Normalizer(mean, std, float(arrays["norm_count"]))
         if "return_mean" in meta:
             meta |= {name: float(meta[name]) for name in ("return_mean", "return_std")}
+        if "mean_action_return" in meta:
+            mean, std = meta["mean_action_return"]
+            meta["mean_action_return"] = [float(mean), float(std)]
         return nets.Policy(theta.astype(np.float32), norm, nets.Net(sizes, task.act_limit)), meta
     except Exception as e:  # a damaged file may hold anything
         why = f"no {e} in it" if isinstance(e, KeyError) else f"{type(e).__name__}: {e}"

@@ -6,6 +6,7 @@ Two runs with the same numbers, versions and kernels of BLAS leave the same byte
 import functools
 import json
 import platform
+import shlex
 import subprocess
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -55,7 +56,8 @@ def command(cfg):
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
         else:
-            words.append(f"--{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
+            values = value if isinstance(value, tuple) else [value]
+            words.append(f"--{name} {shlex.join(map(str, values))}")
     return " ".join(words)
 
 

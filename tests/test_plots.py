@@ -136,3 +136,17 @@ def test_seeds_of_an_earlier_version_are_the_same_experiment(plot, tmp_path):
     assert labels(ax) == ["pendulum, offline, kind (n = 2)"]
     experiment_of = run.page("run_directory").experiment_of
     assert experiment_of({"mode": "online", "online_steps": 9}) != experiment_of({"mode": "online", "online_steps": 8})
+
+
+@pytest.mark.parametrize("known, label", [
+    ({}, None),
+    ({"policy": [3.0, 1.0]}, "behaviour policy: 3"),
+    ({"policy": [3.0, 1.0], "mean_action": [5.0, 1.0]}, "behaviour policy, mean action: 5"),
+])  # fmt: skip
+def test_line_of_the_behaviour_policy(known, label):
+    """What is harder to beat, if the data know it: files of earlier versions know the sampled return only."""
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    run.page("picture").plot_levels(ax, bremen.Config(), run.History(**known))
+    assert [line.get_label() for line in ax.lines] == [label] * bool(known)

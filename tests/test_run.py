@@ -468,7 +468,8 @@ def test_what_a_file_does_not_follow_is_said(here, dataset, no_pictures, capsys)
 def test_a_policy_whose_return_is_no_number_is_refused(here, capsys):
     random_policy(here / "policy.npz", "pendulum")
     whole = envs.read_npz(here / "policy.npz")
-    for odd in ({"return_mean": "high"}, {"return_mean": 1}, {"return_mean": [1], "return_std": 2}):
+    bars = ({"mean_action_return": bar} for bar in (5, [1], [1, "high"]))
+    for odd in ({"return_mean": "high"}, {"return_mean": 1}, {"return_mean": [1], "return_std": 2}, *bars):
         meta = json.loads(str(whole["meta"])) | odd
         safe_files.write_npz(here / "policy.npz", **whole | {"meta": json.dumps(meta)})
         line = "--env pendulum --mode collect --n_train 300 --policy policy.npz --out new.npz"
@@ -593,6 +594,15 @@ def test_mode_online_begins_with_a_policy(here, no_pictures, capsys):
     np.testing.assert_allclose(learnt.theta[:-1], policy.theta[:-1], atol=1e-3)  # tiny steps; without its sigma
     np.testing.assert_allclose(learnt.std, 1.0, rtol=1e-5)
     assert meta["command"].endswith("--policy p.npz") and {"fall", "mean_action_return"} <= meta.keys()
+    about = json.loads((here / "log/pendulum/online/bremen/bremen0/run.json").read_text())
+    assert about["command"] == meta["command"], "whoever repeats the run must know it, too"
+    (here / "p.npz").rename(here / "a policy.npz")
+    go(*line[:-1], "a policy.npz", "--policy_hidden", *hidden, "--density_std", "original", "--exp_name", "original")
+    learnt, meta = run.load_policy("log/pendulum/online/original/original0/policy.npz", envs.TASKS["pendulum"])
+    assert meta["command"].endswith("--policy 'a policy.npz'")
+    cfg = bremen.configured(run.page("online").OnlineConfig, env="pendulum", density_std="original",
+                            policy="a policy.npz", policy_hidden=policy.net.sizes[1:-1])  # fmt: skip
+    assert run.page("online").begin_with_policy(cfg).theta[-1] == -5, "sigma for log-probabilities is the original's"
 
 
 def test_a_policy_of_another_task_of_the_same_robot(here):
