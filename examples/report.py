@@ -14,6 +14,7 @@ environment.
 
 --figure FILE   return against deployments and real transitions, of recursive and online runs.  An update of online
                 TRPO is a deployment: its new policy goes to the robot
+--curves FILE   real and imagined return against updates, of offline runs: a panel per environment, a line per seed
 --beside FILE   the last table as a picture: a panel per environment, a dot per seed
 --profile FILE  the share of runs above any score, and imagined against real returns, a row per table
 --csv FILE      a row per run: returns, seconds, command, and what run.json adds: commit, versions, SHA-256 of the data
@@ -67,8 +68,13 @@ def scale(env):
     """Mean return of uniform random actions (100 episodes, seed 0) and of the behaviour policy.  -> 2 numbers"""
     task = envs.TASKS[env]
     returns, _ = envs.evaluate(task, task.random_action, 100, np.random.default_rng(0))
-    _, about = run.load_policy(run.HERE / "examples" / "behavior" / f"{env}.npz", task)
-    return returns.mean(), about["return_mean"]
+    return returns.mean(), behavior_returns(env)[0]
+
+
+def behavior_returns(env):
+    """Mean return of the behaviour policy, its actions sampled, and of its mean action.  -> 2 numbers"""
+    _, about = run.load_policy(run.HERE / "examples" / "behavior" / f"{env}.npz", envs.TASKS[env])
+    return about["return_mean"], about["mean_action_return"][0]
 
 
 def score(env, x):
@@ -277,6 +283,48 @@ def plot_beside(experiments, path):
     picture.save_figure(fig, Path(path))
 
 
+def plot_curves(experiments, path):
+    """Return against updates, a panel per environment: real ones of each seed, their mean, and what is imagined."""
+    own = [runs for runs in experiments if not isinstance(runs[0], directories.Peer)]
+    called = {}
+    for which, some in by_size(experiments).items():
+        called |= {id(runs): label + which for label, runs in zip(labels(some), some)}
+    colors = palette(dict.fromkeys(called.values()))
+    panels = [env for env in bremen.CHOICES["env"] if any(runs[0].config["env"] == env for runs in own)]
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    fig = picture.figure(figsize=(1 + 4.2 * columns, 0.6 + 3.6 * rows))
+    grid = fig.subplots(rows, columns, squeeze=False).ravel()
+    for ax, env in zip(grid, panels):
+        for act, return_, style in zip(("behaviour policy", "its mean action"), behavior_returns(env), (":", "--")):
+            ax.axhline(return_, color="C4", ls=style, lw=1.5, label=act)
+        for runs in experiments:
+            if runs[0].config["env"] == env:
+                name = called[id(runs)]
+                (plot_level if isinstance(runs[0], directories.Peer) else plot_seeds)(ax, runs, name, colors[name])
+        ax.set(title=env, xlabel="TRPO updates", ylabel="return per episode")
+    for ax in grid[len(panels) :]:
+        ax.set_visible(False)
+    legend_below(fig, grid, columns + 1)
+    picture.save_figure(fig, Path(path))
+
+
+def plot_seeds(ax, runs, name, color):
+    """The curves of one experiment: a thin line per seed, their mean, and the mean of what the models promise."""
+    n = min(len(r.rows) for r in runs)
+    column = lambda key: np.array([[row[key] for row in r.rows[:n]] for r in runs])
+    updates, real = column("updates")[0], column("real_return")
+    ax.plot(updates, real.T, color=color, lw=1, alpha=0.35)
+    ax.plot(updates, real.mean(axis=0), color=color, lw=2.5, label=f"{name}, {len(runs)} seeds and their mean")
+    promised = np.nanmean(column("imagined_return"), axis=0)
+    ax.plot(updates, promised, color=color, ls="--", lw=1.2, label=f"{name}: what its models promise")
+
+
+def plot_level(ax, runs, name, color):
+    """The mean last return of a method of d3rlpy, as a level: it counts in other steps."""
+    ax.axhline(np.mean([r.numbers()["last policy"][0] for r in runs]), color=color, lw=1.5, label=name)
+
+
 def plot_profile(experiments, path):
     """The share of runs above any normalised score, and how far imagined returns are from real ones."""
     parts = by_size(experiments)
@@ -323,6 +371,7 @@ def main(argv=None):
     parser = run.Parser(prog="report.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--figure", metavar="FILE", help="the picture of recursive and online runs")
+    parser.add_argument("--curves", metavar="FILE", help="offline runs against updates, as a picture")
     parser.add_argument("--beside", metavar="FILE", help="offline runs side by side, as a picture")
     parser.add_argument("--profile", metavar="FILE", help="the scores of offline runs, as a picture")
     parser.add_argument("--csv", metavar="FILE", help="a row per run")
@@ -336,8 +385,8 @@ def report(opts):
     experiments.sort(key=lambda runs: [place.get(runs[0].config[key], 9) for key in ("env", "noise")])
     offline = [runs for runs in experiments if runs[0].config["mode"] == "offline"]
     others = [runs for runs in experiments if runs[0].config["mode"] != "offline"]
-    if (opts.figure and not others) or ((opts.profile or opts.beside) and not offline):
-        text = "--figure shows recursive and online runs, --beside and --profile offline ones: there are none"
+    if (opts.figure and not others) or ((opts.profile or opts.beside or opts.curves) and not offline):
+        text = "--figure shows recursive and online runs, --curves, --beside and --profile offline ones: there are none"
         raise run.UsageError(text)
     for runs in experiments:
         table(runs, unfinished.get(runs[0].experiment()))
@@ -347,6 +396,8 @@ def report(opts):
     print("Reported with " + ", ".join(f"{k} {v}" for k, v in run.page("provenance").versions().items()) + ".")
     if opts.figure:
         figure(others, opts.figure)
+    if opts.curves:
+        plot_curves(offline, opts.curves)
     if opts.beside:
         plot_beside(offline, opts.beside)
     if opts.profile:

@@ -138,8 +138,9 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
         draw_nothing(patch)
         patch.chdir(finished.parent.parent)
         assert run.main([*words, "--no-bc_init", "--exp_name", "none", "--random_seeds", "3", "4"]) == 0
-    picture, beside, rows = (tmp_path / name for name in ("profile.png", "beside.png", "rows.csv"))
-    done = report(finished / "offline", "--profile", picture, "--beside", beside, "--csv", rows)
+    picture, beside, curves, rows = (tmp_path / name for name in ("profile.png", "beside.png", "c.png", "rows.csv"))
+    figures = "--profile", picture, "--beside", beside, "--curves", curves
+    done = report(finished / "offline", *figures, "--csv", rows)
     assert done.returncode == 0, done.stderr
     *_, text = done.stdout.split("###")
     assert "| dataset | clone | BREMEN | without the clone (ME-TRPO style) |" in text and "normalised" not in text
@@ -155,11 +156,23 @@ def test_methods_side_by_side_their_picture_and_their_rows(finished, tmp_path):
         data = finished.parent.parent / "data/pendulum" / f"pure_600_seed{row['seed']}.npz"
         assert row["sha256"] == safe_files.sha256(data) and "numpy=" in row["versions"] and row["commit"]
         assert f"--seed {row['seed']}" in row["command"]
-    for drawn in picture, beside:
+    for drawn in picture, beside, curves:
         with Image.open(drawn) as image:
             assert image.format == "PNG" and len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
-    for flag in "--profile", "--beside":
+    for flag in "--profile", "--beside", "--curves":
         assert report(finished / "recursive", flag, picture).returncode == 2
+
+
+def test_curves_are_the_rows_of_progress_csv(finished):
+    """A thin line per seed, their mean, and the mean of what the models promise."""
+    (runs,), _ = tables.directories.collected([finished / "offline/bremen"])
+    ax = tables.picture.figure().subplots()
+    tables.plot_seeds(ax, runs, "BREMEN", "C0")
+    *seeds, mean, promised = (line.get_xydata() for line in ax.get_lines())
+    for r, line in zip(runs, seeds, strict=True):
+        np.testing.assert_array_equal(line, [(row["updates"], row["real_return"]) for row in r.rows])
+    np.testing.assert_allclose(mean, np.mean(seeds, axis=0))
+    np.testing.assert_allclose(promised[-1, 1], np.mean([r.rows[-1]["imagined_return"] for r in runs]))
 
 
 def test_an_environment_with_two_sizes_of_data_has_two_tables(finished, tmp_path):

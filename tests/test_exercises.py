@@ -230,3 +230,20 @@ def test_a_single_model_is_exploited(tmp_path, capsys):
     assert one_promised > promised + 30
     assert one_real < real - 50
     assert one_promised - one_real > promised - real + 100, "the gap is what gives it away"
+
+
+@pytest.mark.slow
+def test_precise_data_are_the_worse_teacher():
+    """The lesson of ex21 at full size: sigma 0.5 instead of 0.05 makes data and clone worse, the end better."""
+    import curves
+
+    compare = load("ex21_wide_data", "compare")
+    variants = compare.variants(load("ex21_wide_data", "solution"))
+    results = curves.learn_all(variants, range(5), curves.IMAGINED_RETURN, compare.COMMON)
+    clone, end = lambda x: x[:, 0].mean(), lambda x: x[:, -5:].mean()
+    _, narrow, narrow_promise, _ = results["sigma of the data 0.05"]
+    _, wide, wide_promise, _ = results["sigma of the data 0.5"]
+    assert clone(wide) < clone(narrow) - 50
+    assert end(wide) > end(narrow) + 200
+    assert end(narrow_promise) - end(narrow) > 200, "the models promise what the pendulum does not pay"
+    assert abs(end(wide_promise) - end(wide)) < 60

@@ -5,6 +5,7 @@ data, start states of evaluation and streams of random numbers, so that their di
 """
 
 import argparse
+import operator
 import sys
 import time
 from collections.abc import Callable
@@ -32,10 +33,12 @@ TINY = dict(n_train=300, policy_hidden=(8,), model_hidden=(8,), model_epochs=2, 
 
 
 class Variant(NamedTuple):
-    """What a variant changes: fields of bremen.Config, and parts of bremen.train_offline (fit, clone, ...)."""
+    """What a variant changes: fields of bremen.Config, parts of bremen.train_offline (fit, clone, ...), and how the
+    behaviour policy acts: act(nets.Policy) -> function of (obs, rng), by default its `sample`."""
 
     changes: dict = {}
     parts: dict = {}
+    act: Callable = operator.attrgetter("sample")
 
 
 class Watch(NamedTuple):
@@ -72,17 +75,17 @@ DISTANCE_TO_CLONE = Watch(distance_to_clone, "KL(policy || clone) on the data [n
 # --- runs -----------------------------------------------------------------------------------------------------------
 
 
-def dataset(cfg):
+def dataset(cfg, act):
     """n_train transitions of the pendulum's behaviour policy, which swings but does not balance.  -> Batch"""
     policy, _ = run.load_policy(run.HERE / "examples" / "behavior" / "pendulum.npz", TASK)
-    acts, rng = envs.behavior(TASK, policy.sample, cfg.noise), np.random.default_rng(cfg.seed)
+    acts, rng = envs.behavior(TASK, act(policy), cfg.noise), np.random.default_rng(cfg.seed)
     return envs.collect(TASK, acts, cfg.n_train, rng)
 
 
-def learn(cfg, parts, watch, tick):
+def learn(cfg, variant, watch, tick):
     """One run.  -> updates (U,), real return of the mean action (U,), what is watched (U,); U evaluations"""
-    data, rows = dataset(cfg), []
-    for record in bremen.train_offline(cfg, data, **parts):
+    data, rows = dataset(cfg, variant.act), []
+    for record in bremen.train_offline(cfg, data, **variant.parts):
         s = record["state"]
         if record["stage"] == "clone" or record["stage"] == "update" and s.updates % cfg.iteration_updates == 0:
             # the same start states every time: what differs between two evaluations is the policy
@@ -102,7 +105,7 @@ def learn_all(variants, seeds, watch, common):
             began, runs = time.perf_counter(), []
             for seed in seeds:
                 bar.set_description(f"{name}, seed {seed}")
-                runs.append(learn(replace(cfgs[name], seed=seed), variant.parts, watch, bar.update))
+                runs.append(learn(replace(cfgs[name], seed=seed), variant, watch, bar.update))
             updates, returns, watched = np.stack(runs, axis=1)
             results[name] = updates[0], returns, watched, time.perf_counter() - began
     return results
