@@ -74,6 +74,7 @@ class Config:
     horizon: int = 250  # length of an imagined path [steps]; longer: the errors of the models add up
     start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
     clip_states: bool = True  # keep each coordinate of an imagined state within the range of the data
+    model_noise: float = 0.0  # share of the models' residuals that imagined steps get; 0: as if models were exact
     member_per: str = "step"  # draw the member that predicts anew at each step, or once for a path
     alpha: float = 0.0  # how much of log(policy / clone) is taken off each reward; larger: stays nearer to the clone
     # trust region
@@ -125,14 +126,15 @@ class Config:
 
 
 class Dynamics(NamedTuple):
-    """An ensemble: parameters phi (K, P), normalisers of inputs [obs, act] and of next_obs - obs, and the smallest
-    and largest states (S,) that an imagined path may reach."""
+    """An ensemble: parameters phi (K, P), normalisers of inputs [obs, act] and of next_obs - obs, the smallest and
+    largest states (S,) that an imagined path may reach, and the members' residuals on rows held out (K * 2000, S)."""
 
     phi: np.ndarray
     inputs: nets.Normalizer
     delta: nets.Normalizer
     lowest: np.ndarray
     highest: np.ndarray
+    residuals: np.ndarray
 
 
 class State(NamedTuple):
@@ -326,7 +328,8 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     seeds = rng.integers(2**63, size=cfg.members)
     members = [fit_member(*train, *validation, cfg, np.random.default_rng(seed)) for seed in seeds]
     phi, info = follow(members, cfg.members * cfg.model_epochs, report)
-    return Dynamics(phi, x_norm, change_norm, *state_range(data, cfg)), info
+    residuals = (change_norm.scale * held_out_residuals(phi, *validation, cfg)).astype(phi.dtype)
+    return Dynamics(phi, x_norm, change_norm, *state_range(data, cfg), residuals), info
 
 
 def split_rows(x, y, share, rng):
@@ -455,7 +458,8 @@ def imagine_paths(s, starts, cfg, rng):
         members = [rng.integers(K, size=T)]
     else:  # each member predicts all steps of a group of paths
         members = [np.full(T, k) for k in rng.permutation(K)[:B]]
-    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members)
+    residuals = drawn_residuals(s.dynamics, T, B, cfg, rng)
+    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, members, residuals)
     if not np.isfinite(next_obs).all():
         raise FloatingPointError("imagined states are not finite: the dynamics models have diverged")
     rew = task.reward(obs, task.clip(act), next_obs)
@@ -468,11 +472,11 @@ def imagine_paths(s, starts, cfg, rng):
     return paths, {"imagined_reward": float(np.mean(rew, dtype=np.float64)), "imagined_length": float(T * B / ends)}
 
 
-def parallel_rollout(s, cfg, pool, noise, members):
+def parallel_rollout(s, cfg, pool, noise, members, residuals=None):
     """`nets.rollout` of a State's policy in its ensemble, groups of paths side by side on the worker threads.
 
-    pool (T, B, S), noise (T, B, A).  members: a list of arrays (T,) that say which model predicts at each step: one
-    array for all paths, or one for each group of them.  -> obs, act, next_obs, terminated, all (T, B, ...)
+    pool (T, B, S), noise (T, B, A), residuals (T, B, S), by default 0.  members: a list of arrays (T,) that say which
+    model predicts at each step: for all paths, or for each group.  -> obs, act, next_obs, terminated, all (T, B, ...)
     """
     task, net, d, dtype = envs.TASKS[cfg.env], policy_net(cfg), s.dynamics, s.theta.dtype
     mean_and_scale = lambda norm: (norm.mean.astype(dtype), norm.scale.astype(dtype))
@@ -482,9 +486,38 @@ def parallel_rollout(s, cfg, pool, noise, members):
     if len(members) == 1:  # a group per worker, with the same array: the list is repeated
         members = members * min(pool.shape[1], nets.workers())
     in_groups = lambda x: [np.ascontiguousarray(part) for part in np.array_split(x, len(members), axis=1)]
-    roll_group = lambda pool, noise, member: nets.rollout_fast(actor, world, pool, noise, member)
-    groups = nets.parallel(roll_group, in_groups(pool), in_groups(noise), members)
+    residuals = np.zeros_like(pool) if residuals is None else residuals
+    roll_group = lambda *group: nets.rollout_fast(actor, world, *group)
+    groups = nets.parallel(roll_group, in_groups(pool), in_groups(noise), in_groups(residuals), members)
     return tuple(np.concatenate(column, axis=1) for column in zip(*groups))
+
+
+def time_of(ended):
+    """Steps since each path's last restart, which follows an end.  (T, B) -> (T, B)"""
+    time = np.zeros(ended.shape, int)
+    for t in range(1, len(time)):
+        time[t] = np.where(ended[t - 1], 0, time[t - 1] + 1)
+    return time
+
+
+# === options, evaluation, presets: a reader of the algorithm may stop here ===========================================
+
+
+def drawn_residuals(dynamics, T, B, cfg, rng):
+    """What to add to predicted states: `model_noise` of residuals that members left on rows held out (the original: 0).
+
+    The models promise no more precision than they have, and the policy learns to do without.  -> (T, B, S), or None
+    """
+    if cfg.model_noise == 0:
+        return None
+    drawn = dynamics.residuals[rng.integers(len(dynamics.residuals), size=(T, B))]
+    return drawn.dtype.type(cfg.model_noise) * drawn
+
+
+def held_out_residuals(phi, x, y, cfg, n=2000):
+    """y less each member's prediction, on n of the rows held out: x (V, S + A), y (V, S), normalised.  -> (K * n, S)"""
+    rows = np.arange(len(phi) * n).reshape(-1, n) % len(x)  # held-out rows are in random order
+    return np.concatenate([y[i] - nets.mlp(p, x[i], model_sizes(cfg)) for p, i in zip(phi, rows)])
 
 
 def log_ratio_to_clone(s, obs, act, cfg):
@@ -499,17 +532,6 @@ def log_ratio_to_clone(s, obs, act, cfg):
     log_policy = nets.log_prob(flat_act, *nets.gaussian(s.theta, flat_obs, net))
     log_clone = nets.log_prob(flat_act, *nets.gaussian(s.beta, flat_obs, net))
     return (log_policy - log_clone).reshape(obs.shape[:-1])
-
-
-def time_of(ended):
-    """Steps since each path's last restart, which follows an end.  (T, B) -> (T, B)"""
-    time = np.zeros(ended.shape, int)
-    for t in range(1, len(time)):
-        time[t] = np.where(ended[t - 1], 0, time[t - 1] + 1)
-    return time
-
-
-# === options, evaluation, presets: a reader of the algorithm may stop here ===========================================
 
 
 def logged_paths(data):
@@ -539,15 +561,13 @@ def imagined_returns(s, starts, cfg, rng, n_paths=40):
     first = starts[rng.integers(len(starts), size=n_paths)]
     pool, noise = np.repeat(first[None], T, axis=0), np.zeros((T, n_paths, task.act_dim), np.float32)
     member = rng.integers(len(s.dynamics.phi), size=T)
-    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, [member])
+    residuals = drawn_residuals(s.dynamics, T, n_paths, cfg, rng)
+    obs, act, next_obs, terminated = parallel_rollout(s, cfg, pool, noise, [member], residuals)
     rew = task.reward(obs, task.clip(act), next_obs)
-    returns, alive = np.zeros(n_paths), np.ones(n_paths, bool)
-    for t in range(T):  # a path that has ended is rolled out further, but not counted
-        returns += np.where(alive, rew[t], 0)
-        # NaN is unhealthy and so ends a path: where rewards are negative, a short sum would look like a good return
-        diverged = ~np.isfinite(next_obs[t]).all(axis=1)
-        returns[alive & diverged] = np.nan
-        alive &= ~terminated[t]
+    ended = np.cumsum(terminated, axis=0) - terminated > 0  # such a path is rolled out further, but not counted
+    returns = np.where(ended, 0, rew).sum(axis=0, dtype=np.float64)
+    # NaN is unhealthy and so ends a path: where rewards are negative, a short sum would look like a good return
+    returns[(~ended & ~np.isfinite(next_obs).all(axis=2)).any(axis=0)] = np.nan
     return returns
 
 

@@ -272,11 +272,11 @@ Actor = namedtuple("Actor", "theta sizes mean scale limit")
 World = namedtuple("World", "phi sizes in_mean in_scale out_mean out_scale clip_low clip_high box_low box_high")
 
 
-def rollout(actor, world, pool, noise, member):
+def rollout(actor, world, pool, noise, residuals, member):
     """Imagined paths: policy, model, healthy box, step after step.  `rollout_fast` is its quick twin.
 
     pool (T, B, S): pool[0] are the first states; a path that ended at t - 1 goes on from its state in pool[t].
-    noise (T, B, A) is added to the mean action.  member (T,): which model predicts at each step.
+    noise (T, B, A) is added to the mean action, residuals (T, B, S) to the predicted state.  member (T,): who predicts.
     -> obs (T, B, S), act (T, B, A) not clipped, next_obs (T, B, S), terminated (T, B)
     """
     s, steps = pool[0], []
@@ -284,7 +284,8 @@ def rollout(actor, world, pool, noise, member):
         act = mlp(actor.theta, (s - actor.mean) / actor.scale, actor.sizes, actor.limit) + noise[t]
         x = np.concatenate([s, np.clip(act, -actor.limit, actor.limit)], axis=1)
         change = mlp(world.phi[k], (x - world.in_mean) / world.in_scale, world.sizes)
-        next_obs = np.clip(s + change * world.out_scale + world.out_mean, world.clip_low, world.clip_high)
+        next_obs = s + change * world.out_scale + world.out_mean + residuals[t]
+        next_obs = np.clip(next_obs, world.clip_low, world.clip_high)
         terminated = ~np.all((world.box_low < next_obs) & (next_obs < world.box_high), axis=1)
         steps.append((s, act, next_obs, terminated))
         entry = pool[min(t + 1, len(pool) - 1)]  # min: after the last step nobody uses s
@@ -432,7 +433,7 @@ def adam_epoch_fast(theta, state, x, y, order, batch, lr, sizes, limit=None, gra
 
 
 @compiled
-def rollout_fast(actor, world, pool, noise, member):
+def rollout_fast(actor, world, pool, noise, residuals, member):
     """What `rollout` says, about twice as fast and without the GIL, for threads.  -> obs, act, next_obs, terminated"""
     T, B, S = pool.shape
     A = noise.shape[2]
@@ -456,7 +457,7 @@ def rollout_fast(actor, world, pool, noise, member):
         for b in range(B):
             healthy = True
             for j in range(S):
-                y = s[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j]
+                y = s[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j] + residuals[t, b, j]
                 y = min(max(y, world.clip_low[j]), world.clip_high[j])
                 obs[t, b, j], next_obs[t, b, j] = s[b, j], y
                 healthy = healthy and world.box_low[j] < y and y < world.box_high[j]

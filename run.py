@@ -302,12 +302,8 @@ def iteration_row(state, records, history, tested):
 
 def means(records):
     """The mean of each number over those records in which it is finite.  -> {name: mean}, without what never is"""
-    found = {}
-    for name in records[0]:
-        values = [record[name] for record in records if np.isfinite(record[name])]
-        if values:
-            found[name] = np.mean(values)
-    return found
+    columns = {name: [record[name] for record in records if np.isfinite(record[name])] for name in records[0]}
+    return {name: np.mean(values) for name, values in columns.items() if values}
 
 
 def plain_numbers(row):
@@ -496,22 +492,6 @@ def writing(path, hint):
         raise UsageError(f"cannot write {path}: {e.strerror or e}; {hint}") from e
 
 
-FLAGS_OF_ONE_MODE = {
-    "offline": ("data", "data_dir", "models"),
-    "recursive": ("deployments", "deployed_steps", "all_bc"),
-}
-
-
-def check_flags(mode, opts):
-    """UsageError for a flag that only the other mode uses."""
-    for other, names in FLAGS_OF_ONE_MODE.items():
-        for name in names:
-            if name in opts and mode != other:
-                raise UsageError(f"--{name}: only with --mode {other}")
-    if "models" in opts and not Path(opts["models"]).is_dir():
-        raise UsageError(f"--models {opts['models']}: no such folder")
-
-
 # --- entry ----------------------------------------------------------------------------------------------------------
 
 # The page in examples/ of each mode that has one.
@@ -540,7 +520,7 @@ def main(argv=None):
 def configs_of(opts):
     """What the flags of a command line ask for: a Config per seed.  -> list; or UsageError"""
     base = page("resume").read_config(opts) if "resume" in opts else read_config(opts, opts.get("param_path"))
-    check_flags(base.mode, opts)
+    page("check_config").check_flags(base.mode, opts)
     page("provenance").check_packages(base)
     configs = each_seed(base, opts)
     if "resume" not in opts:

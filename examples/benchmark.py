@@ -205,7 +205,7 @@ def world(cfg, data):
     rng, x = np.random.default_rng(0), np.concatenate([data.obs, data.act], axis=1)
     phi = np.stack([nets.init_mlp(rng, bremen.model_sizes(cfg), out_scale=0.1) for _ in range(cfg.members)])
     norm, inputs, delta = map(nets.Normalizer.fit, (data.obs, x, data.next_obs - data.obs))
-    dynamics = bremen.Dynamics(phi, inputs, delta, data.obs.min(axis=0), data.obs.max(axis=0))
+    dynamics = bremen.Dynamics(phi, inputs, delta, data.obs.min(axis=0), data.obs.max(axis=0), None)
     return bremen.State({}, norm, dynamics, theta=bremen.new_policy(cfg, rng))
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from numbers import Integral, Real
+from pathlib import Path
 
 KINDS = {  # what a field must be, by the type of its default; NumPy's numbers are welcome too
     int: (Integral, "an integer"),
@@ -14,7 +15,7 @@ RANGES = {  # in which interval a number must lie if not in (0, inf)
     **dict.fromkeys(("seed", "threads", "alpha", "iterations", "model_steps", "cg_damping"), "[0, inf)"),
     **dict.fromkeys(("validation", "gamma", "backtrack"), "(0, 1)"),  # the value network predicts (1 - gamma) V
     **dict.fromkeys(("fisher_rows", "accept_ratio"), "(0, 1]"),
-    **{"max_backtracks": "[0, inf)", "lam": "[0, 1]"},
+    **{"max_backtracks": "[0, inf)", "lam": "[0, 1]", "model_noise": "[0, inf)"},
 }
 
 
@@ -42,3 +43,21 @@ def lies_in(x, interval):
     """Whether a number lies in an interval like "(0, 1]", where the bracket says that 1 belongs to it.  -> bool"""
     low, high = map(float, interval[1:-1].split(","))
     return low < x < high or (x == low and interval[0] == "[") or (x == high and interval[-1] == "]")
+
+
+FLAGS_OF_ONE_MODE = {
+    "offline": ("data", "data_dir", "models"),
+    "recursive": ("deployments", "deployed_steps", "all_bc"),
+}
+
+
+def check_flags(mode, opts):
+    """run.UsageError for a flag that only the other mode uses."""
+    import run  # not above: bremen.py needs this page, and not run.py
+
+    for other, names in FLAGS_OF_ONE_MODE.items():
+        for name in names:
+            if name in opts and mode != other:
+                raise run.UsageError(f"--{name}: only with --mode {other}")
+    if "models" in opts and not Path(opts["models"]).is_dir():
+        raise run.UsageError(f"--models {opts['models']}: no such folder")

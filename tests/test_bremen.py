@@ -145,6 +145,9 @@ def test_a_draw_from_one_stream_leaves_the_others_unmoved():
 WORLD = replace(TINY, env="hopper", members=3)
 
 
+RESIDUALS = 0.02 * rng_of(20).standard_normal((25, 5, HOPPER.obs_dim))  # what is added to the world's predictions
+
+
 def world(dtype=np.float32, broken=None):
     """A hopper's ensemble and policy with random weights: state, pool (T, B, S), noise (T, B, A), member (T,).
 
@@ -160,15 +163,16 @@ def world(dtype=np.float32, broken=None):
         phi[broken] = np.nan
     lowest, highest = np.full(S, -0.5, np.float32), np.full(S, 0.5, np.float32)
     lowest[:2], highest[:2] = (0.5, HOPPER.low[1]), (1.6, HOPPER.high[1])
-    dynamics = bremen.Dynamics(phi, normalizer(S + A, 1.0), normalizer(S, 0.05), lowest, highest)
+    dynamics = bremen.Dynamics(phi, normalizer(S + A, 1.0), normalizer(S, 0.05), lowest, highest, None)
     pool = (0.05 * rng.standard_normal((T, B, S))).astype(dtype)
     pool[..., 0] += 1.2
     noise = (0.6 * rng.standard_normal((T, B, A))).astype(dtype)
     return bremen.State({}, normalizer(S, 1.0), dynamics, theta=theta), pool, noise, rng.integers(3, size=T)
 
 
-def loop(s, cfg, pool, noise, member):
+def loop(s, cfg, pool, noise, member, residuals=None):
     """Path after path, step after step, one row at a time.  -> obs, act, next_obs, terminated, as `rollout`"""
+    residuals = np.zeros_like(pool) if residuals is None else residuals
     task, policy = envs.TASKS[cfg.env], nets.Policy(s.theta, s.norm, bremen.policy_net(cfg))
     T, B, _ = pool.shape
     steps = [[None] * B for _ in range(T)]
@@ -178,7 +182,7 @@ def loop(s, cfg, pool, noise, member):
             act = policy.mean(obs[None])[0] + noise[t, b]
             applied = np.clip(act, -task.act_limit, task.act_limit)
             next_obs = bremen.predict(s.dynamics, obs[None], applied[None], member[t], cfg)[0]
-            next_obs = np.clip(next_obs, s.dynamics.lowest, s.dynamics.highest)
+            next_obs = np.clip(next_obs + residuals[t, b], s.dynamics.lowest, s.dynamics.highest)
             ended = not task.healthy(next_obs)
             steps[t][b] = obs, act, next_obs, ended
             obs = next_obs
@@ -191,7 +195,9 @@ def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None):
     """`rollout` does what the loop over single rows does."""
     s, pool, noise, member = world(dtype, broken)
     monkeypatch.setattr(nets, "rollout_fast", rollout)
-    got, want = bremen.parallel_rollout(s, WORLD, pool, noise, [member]), loop(s, WORLD, pool, noise, member)
+    residuals = RESIDUALS.astype(dtype)
+    got = bremen.parallel_rollout(s, WORLD, pool, noise, [member], residuals)
+    want = loop(s, WORLD, pool, noise, member, residuals)
     np.testing.assert_array_equal(got[3], want[3], err_msg="terminated")
     for name, a, b in zip(("obs", "act", "next_obs"), got, want):
         assert a.dtype == b.dtype == dtype
@@ -208,12 +214,14 @@ def test_rollout_is_a_loop_over_single_rows(monkeypatch, rollout, dtype, broken)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rollout_fast_is_rollout(monkeypatch, dtype):
     s, pool, noise, member = world(dtype)
-    kernel = bremen.parallel_rollout(s, WORLD, pool, noise, [member])
-    monkeypatch.setattr(nets, "rollout_fast", nets.rollout)
-    plain = bremen.parallel_rollout(s, WORLD, pool, noise, [member])
-    for a, b in zip(kernel, plain):
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 if dtype == np.float64 else 1e-4)
+    for residuals in None, RESIDUALS.astype(dtype):
+        with monkeypatch.context() as patch:
+            kernel = bremen.parallel_rollout(s, WORLD, pool, noise, [member], residuals)
+            patch.setattr(nets, "rollout_fast", nets.rollout)
+            plain = bremen.parallel_rollout(s, WORLD, pool, noise, [member], residuals)
+        for a, b in zip(kernel, plain):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 if dtype == np.float64 else 1e-4)
 
 
 def test_the_world_of_these_tests_shows_everything():
@@ -242,6 +250,9 @@ WRONG = {  # the kernel's text: what stands in it, what a slip would make of it
     "states are not clipped": ("world.clip_low[j]), world.clip_high[j])", "-np.inf), np.inf)"),
     "model under the policy's normaliser": ("(s[b, j] - world.in_mean[j]) / world.in_scale[j]", "o[b, j]"),
     "the mean change is forgotten": (" + world.out_mean[j]", ""),
+    "residuals are forgotten": (" + residuals[t, b, j]", ""),
+    "residuals of the first step": ("residuals[t, b, j]", "residuals[0, b, j]"),
+    "residuals in the models' unit": ("+ residuals[t, b, j]", "+ residuals[t, b, j] * world.out_scale[j]"),
     "the last coordinate decides": ("healthy = healthy and world.box_low[j]", "healthy = world.box_low[j]"),
 }
 
@@ -271,7 +282,8 @@ def test_wrong_rollouts_are_refused(monkeypatch, right, wrong):
 def test_columns_may_be_shared_out(parts):
     """Among more workers than there are columns, too."""
     s, pool, noise, member = world()
-    whole, shared = (bremen.parallel_rollout(s, WORLD, pool, noise, [member] * n) for n in (1, parts))
+    given = s, WORLD, pool, noise
+    whole, shared = (bremen.parallel_rollout(*given, [member] * n, np.float32(RESIDUALS)) for n in (1, parts))
     for a, b in zip(whole, shared):
         assert a.shape == b.shape and a.dtype == b.dtype
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
@@ -289,6 +301,37 @@ def test_each_part_of_the_columns_has_its_own_members():
 # --- imagined paths -----------------------------------------------------------------------------------------
 
 
+def with_residuals(s):
+    """The same State, whose models left these residuals (60, S): the first coordinate says which row it is."""
+    residuals = np.float32(0.02 * rng_of(21).standard_normal((60, HOPPER.obs_dim)))
+    residuals[:, 0] = np.linspace(-0.06, 0.06, 60)
+    return s._replace(dynamics=s.dynamics._replace(residuals=residuals))
+
+
+@pytest.mark.parametrize("member_per", ["step", "path"])
+def test_imagined_steps_get_whole_rows_of_the_residuals(member_per):
+    """next_obs - prediction is half of some row of them, another one at each step of each path, and all are used."""
+    (s, *_), cfg = world(), replace(WORLD, model_noise=0.5, horizon=20, imagined_steps=600, member_per=member_per)
+    far_away = np.full(11, 9, np.float32)  # nothing is clipped
+    s = with_residuals(s._replace(dynamics=s.dynamics._replace(lowest=-far_away, highest=far_away)))
+    paths, _ = bremen.imagine_paths(s, standing(4), cfg, rng_of())
+    flat = lambda x: x.reshape(600, -1)
+    act = np.clip(flat(paths.act), -1, 1)
+    off = [flat(paths.next_obs) - bremen.predict(s.dynamics, flat(paths.obs), act, k, cfg) for k in range(3)]
+    far = np.abs(np.stack(off)[:, :, None] - 0.5 * s.dynamics.residuals).max(axis=-1)  # (member, step, row)
+    assert far.min(axis=(0, 2)).max() < 1e-4
+    rows = far.min(axis=0).argmin(axis=1).reshape(20, 30)
+    assert len(np.unique(rows)) == 60
+    for axis in 0, 1:
+        assert (np.diff(np.sort(rows, axis=axis), axis=axis) > 0).any(axis=axis).all()
+
+
+def test_without_model_noise_nothing_is_drawn_or_added():
+    rng, (s, *_) = rng_of(), world()
+    assert bremen.drawn_residuals(s.dynamics, 20, 5, WORLD, rng) is None
+    assert rng.integers(2**40) == rng_of().integers(2**40)
+
+
 def constants(env, *changes, std=0.5):
     """A world where member k adds changes[k] to every coordinate, whatever is done.  -> cfg, State"""
     cfg, task = replace(TINY, env=env, members=len(changes), std=std), envs.TASKS[env]
@@ -296,7 +339,7 @@ def constants(env, *changes, std=0.5):
     phi = np.zeros((len(changes), nets.n_params(bremen.model_sizes(cfg))), np.float32)
     phi[:, -task.obs_dim :] = np.array(changes)[:, None]  # the biases of the last layer
     reach = np.full(task.obs_dim, np.inf, np.float32)
-    dynamics = bremen.Dynamics(phi, unit(task.obs_dim + task.act_dim), unit(task.obs_dim), -reach, reach)
+    dynamics = bremen.Dynamics(phi, unit(task.obs_dim + task.act_dim), unit(task.obs_dim), -reach, reach, None)
     beta, theta = bremen.new_policy(cfg, rng_of(1)), bremen.new_policy(cfg, rng_of(2))
     theta[-task.act_dim :] += 0.3
     return cfg, bremen.State({}, unit(task.obs_dim), dynamics, beta, theta)
@@ -521,23 +564,27 @@ def test_imagined_returns_end_at_the_time_limit(threads):
     np.testing.assert_allclose(returns, [-20], rtol=1e-6)
 
 
-def test_imagined_returns_are_a_plain_sum(monkeypatch):
+@pytest.mark.parametrize("model_noise", [0.0, 0.5])
+def test_imagined_returns_are_a_plain_sum(monkeypatch, model_noise):
     monkeypatch.setitem(envs.TASKS, "hopper", replace(HOPPER, max_steps=20))
     (s, *_), drawn, right = world(), {}, bremen.parallel_rollout
+    s, cfg = with_residuals(s), replace(WORLD, model_noise=model_noise)
 
-    def watched(s, cfg, pool, noise, members):
-        drawn.update(pool=pool, member=members[0])
-        return right(s, cfg, pool, noise, members)
+    def watched(s, cfg, pool, noise, members, residuals):
+        drawn.update(pool=pool, member=members[0], residuals=residuals)
+        return right(s, cfg, pool, noise, members, residuals)
 
     monkeypatch.setattr(bremen, "parallel_rollout", watched)
-    got = bremen.imagined_returns(s, standing(4), WORLD, rng_of(), n_paths=6)
-    obs, act, next_obs, terminated = loop(s, WORLD, drawn["pool"], np.zeros((20, 6, 3), np.float32), drawn["member"])
+    got = bremen.imagined_returns(s, standing(4), cfg, rng_of(), n_paths=6)
+    given = drawn["pool"], np.zeros((20, 6, 3), np.float32), drawn["member"], drawn["residuals"]
+    obs, act, next_obs, terminated = loop(s, cfg, *given)
     want = np.zeros(6)
     for b in range(6):
         for t in range(20):
             want[b] += HOPPER.reward(obs[t, b], np.clip(act[t, b], -1, 1), next_obs[t, b])
             if terminated[t, b]:
                 break
+    assert (drawn["residuals"] is not None) == (model_noise > 0)
     assert terminated.any() and set(drawn["pool"][0, :, -1]) > {0} and set(drawn["member"]) == {0, 1, 2}
     np.testing.assert_allclose(got, want, atol=1e-3)
 
@@ -587,6 +634,20 @@ def fit_and_watch(monkeypatch, data, cfg, seed=0):
 
     monkeypatch.setattr(bremen, "fit_member", watched)
     return *bremen.fit_dynamics(data, cfg, rng_of(seed)), seen
+
+
+def test_residuals_are_what_members_get_wrong_on_rows_held_out(monkeypatch):
+    """2,000 of each member, in the unit of the state; the rows held out are fewer here, and come again."""
+    data = system(noise=0.1)
+    dynamics, _, seen = fit_and_watch(monkeypatch, data, LINEAR)
+    (_, _, x_val, y_val), *_ = seen
+    assert dynamics.residuals.shape == (2000 * LINEAR.members, 3) and dynamics.residuals.dtype == np.float32
+    assert 0.09 < dynamics.residuals.std() < 0.12
+    x = dynamics.inputs.undo(x_val)
+    for k, part in enumerate(np.split(dynamics.residuals, LINEAR.members)):
+        guess = bremen.predict(dynamics, x[:, :3], x[:, 3:], k, LINEAR)
+        wrong = x[:, :3] + dynamics.delta.undo(y_val) - guess
+        np.testing.assert_allclose(np.unique(part.round(4), axis=0), np.unique(wrong.round(4), axis=0), atol=2e-4)
 
 
 def test_validation_rows_are_drawn_at_random(monkeypatch):
@@ -1230,7 +1291,7 @@ def exact_models(monkeypatch, members=2, error=0.0):
     monkeypatch.setattr(bremen, "predict", lambda d, obs, act, k, cfg: step(obs, act) + np.float32(error * (k + 1)))
     theta = bremen.new_policy(cfg, rng_of())
     norm = nets.Normalizer(np.zeros(3), np.array([1.0, 1.0, 4.0]))
-    dynamics = bremen.Dynamics(np.zeros((members, 1)), None, None, None, None)
+    dynamics = bremen.Dynamics(np.zeros((members, 1)), *[None] * 5)
     return model_error.compare_paths(bremen.State({}, norm, dynamics, theta=theta), cfg, rng_of(1))
 
 

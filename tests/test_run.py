@@ -363,9 +363,9 @@ BAD = {  # what is wrong: the command line, words that the message must hold
 def test_flags_of_one_mode_exist():
     flags = {action.dest for action in run.parser(bremen.Config())._actions}
     assert {
-        name for names in run.FLAGS_OF_ONE_MODE.values() for name in names
-    } <= flags and run.FLAGS_OF_ONE_MODE.keys().isdisjoint(run.PAGES)
-    assert {*run.FLAGS_OF_ONE_MODE, *run.PAGES} == set(run.MODES)
+        name for names in run.page("check_config").FLAGS_OF_ONE_MODE.values() for name in names
+    } <= flags and run.page("check_config").FLAGS_OF_ONE_MODE.keys().isdisjoint(run.PAGES)
+    assert {*run.page("check_config").FLAGS_OF_ONE_MODE, *run.PAGES} == set(run.MODES)
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -1815,7 +1815,7 @@ EVERYTHING = dict(
     clone_batch=33, clone_steps=9,
     bc_init=False, std=0.3, learn_std=True, iterations=1, iteration_updates=3, imagined_steps=90, horizon=30,
     start="reset",
-    clip_states=False, member_per="path", alpha=0.25, target_kl=0.02, gamma=0.9, lam=0.8, cg_iters=4,
+    clip_states=False, member_per="path", model_noise=0.5, alpha=0.25, target_kl=0.02, gamma=0.9, lam=0.8, cg_iters=4,
     cg_damping=0.2, fisher_rows=0.5, backtrack=0.7, max_backtracks=5, accept_ratio=0.05, value="linear",
     value_hidden=[4], value_epochs=2, value_batch=45, value_lr=3e-3, eval_episodes=3, eval_interval_episodes=2,
 )  # fmt: skip
@@ -1824,7 +1824,7 @@ EVERYTHING = dict(
 def test_every_field_can_be_changed_from_the_command_line(dataset, here, no_pictures, capsys):
     """A run with no field at its default; a field that is new in Config belongs in EVERYTHING.  Those of other modes
     come from a file: on the line they would be refused."""
-    other = set(run.FLAGS_OF_ONE_MODE["recursive"])
+    other = set(run.page("check_config").FLAGS_OF_ONE_MODE["recursive"])
     lines = {}
     for name, value in EVERYTHING.items():
         words = value if isinstance(value, list) else [value]

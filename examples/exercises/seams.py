@@ -32,7 +32,7 @@ def world(cfg=HOPPER, seed=0):
     centre = np.zeros(S, f) if cfg.env != "hopper" else np.array([1.2] + [0] * (S - 1), f)
     starts = centre + 0.05 * rng.standard_normal((50, S)).astype(f)
     reach = np.array([0.8, 0.8] + [0.2] * (S - 2), f)  # hoppers reach the ends of the last ones before they fall
-    dynamics = bremen.Dynamics(phi, inputs, delta, centre - reach, centre + reach)
+    dynamics = bremen.Dynamics(phi, inputs, delta, centre - reach, centre + reach, None)
     return bremen.State({}, norm, dynamics, beta=beta, theta=theta), starts
 
 

@@ -25,16 +25,18 @@ def fit(data, cfg, rng, report=bremen.ignore):
     x, change = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
     inputs, delta = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
     x, y = np.pad(inputs(x), ((0, 0), (0, 1)), constant_values=1), delta(change)  # a column of ones for the bias
-    phi, losses = [], []
+    phi, losses, residuals = [], [], []
     for k in range(cfg.members):
         rows = rng.integers(len(x), size=len(x))  # drawn with replacement: a third of the rows is left out
         W, *_ = np.linalg.lstsq(x[rows], y[rows], rcond=None)
         out = np.setdiff1d(np.arange(len(x)), rows)
-        losses.append(float(np.sum((x[out] @ W - y[out]) ** 2) / (2 * len(out))))
+        residuals.append(y[out] - x[out] @ W)
+        losses.append(float(np.sum(residuals[-1] ** 2) / (2 * len(out))))
         phi.append(W.ravel())  # row by row, the bias last: the layout of nets.layers
         report({"stage": "model", "done": k + 1, "total": cfg.members, "loss": losses[-1]})
     seen = np.concatenate([data.obs, data.next_obs])
-    dynamics = bremen.Dynamics(np.float32(phi), inputs, delta, seen.min(axis=0), seen.max(axis=0))
+    wrong = np.float32(np.concatenate(residuals) * delta.scale)
+    dynamics = bremen.Dynamics(np.float32(phi), inputs, delta, seen.min(axis=0), seen.max(axis=0), wrong)
     return dynamics, {"model_loss": float(np.mean(losses)), "model_curve": [losses]}
 
 

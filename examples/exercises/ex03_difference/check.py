@@ -43,7 +43,7 @@ def check(targets, predict):
     weights = np.linalg.lstsq(inputs(x), delta(change), rcond=None)[0]
     constant = lambda answer: np.concatenate([np.zeros(12), np.full(3, answer)])  # a network that always answers that
     phi = np.stack([constant(0.0), np.concatenate([weights.ravel(), np.zeros(3)]), constant(1.0)])
-    world = bremen.Dynamics(phi, inputs, delta, np.full(3, -np.inf), np.full(3, np.inf))
+    world = bremen.Dynamics(phi, inputs, delta, np.full(3, -np.inf), np.full(3, np.inf), None)
     got = predict(world, obs, act, 1, LINEAR)
     judge.close(got, next_obs, "predict: a model that is exact in a linear world must predict next_obs there")
     got = predict(world, obs, act, 0, LINEAR)

@@ -41,7 +41,7 @@ def make_fit(nll):
             bests.append(best)
         seen = np.concatenate([data.obs, data.next_obs])
         phi = np.stack([phi for _, phi in bests])
-        dynamics = bremen.Dynamics(phi, inputs, outputs, seen.min(axis=0), seen.max(axis=0))
+        dynamics = bremen.Dynamics(phi, inputs, outputs, seen.min(axis=0), seen.max(axis=0), None)
         return dynamics, {"model_loss": float(np.mean([loss for loss, _ in bests]))}
 
     return fit
