@@ -51,7 +51,7 @@ class Config:
     members: int = 5  # K, ensemble size; with one model the policy exploits its errors
     model_hidden: tuple = (256, 256)  # widths of each member's hidden layers
     model_lr: float = 4e-3  # Adam's step size in the first epoch
-    model_lr_last: float = 3e-4  # Adam's step size in the last possible epoch; geometric in between
+    model_lr_last: float = 3e-4  # Adam's step size in the last possible epoch, geometric in between; 0: linear to 0
     model_batch: int = 64  # minibatch [rows]
     model_epochs: int = 45  # largest number of passes over the data
     model_steps: int = 0  # train for at least this many minibatches, even beyond model_epochs; 0: no minimum
@@ -382,8 +382,9 @@ def fit_member(x, y, x_val, y_val, cfg, rng):
     moments = nets.adam_init(phi)
     best, best_phi, waited = np.inf, None, 0
     for epoch in range(cfg.model_epochs):
-        progress = epoch / max(1, cfg.model_epochs - 1)
-        lr = cfg.model_lr * (cfg.model_lr_last / cfg.model_lr) ** progress
+        lr = cfg.model_lr * (cfg.model_lr_last / cfg.model_lr) ** (epoch / max(1, cfg.model_epochs - 1))
+        if cfg.model_lr_last == 0:
+            lr = cfg.model_lr * (1 - (epoch + 0.5) / cfg.model_epochs)
         order = rng.permutation(len(x))
         moments = nets.adam_epoch_fast(phi, moments, x, y, order, cfg.model_batch, lr, sizes, None, cfg.gradients)
         loss = nets.mean_loss(phi, x_val, y_val, sizes)  # phi has changed in place
@@ -580,10 +581,10 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
     "classroom": {
         "*": dict(model_steps=30_000, model_epochs=12, model_patience=15, model_noise=1.0, iterations=5,
                   iteration_updates=20, target_kl=2e-3),
-        "hopper": dict(std=0.2, gamma=0.995),
+        "hopper": dict(model_lr=1e-2, model_lr_last=0.0, std=0.2, gamma=0.995),
         "walker2d": dict(model_hidden=(256, 256, 256), model_steps=60_000, std=0.3, gamma=0.995, horizon=100),
         "ant": dict(model_hidden=(256, 256, 256), lam=0.97, start="initial"),
-        "half_cheetah": dict(std=0.2, target_kl=4e-3),
+        **dict.fromkeys(("half_cheetah", "cheetah_run"), dict(model_lr=6e-3, model_lr_last=0.0, iterations=10)),
         "pendulum": dict(model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4, policy_hidden=(64, 64),
                          horizon=100, std=0.3),
     },

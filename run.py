@@ -365,8 +365,8 @@ def closing_table(cfg, history, folder):
             imagined = row["imagined_return"], row["imagined_return_std"]
             say(table_line(title, real, imagined))
     trained = sum(batch["transitions"] for batch in history.batches)
-    tested = history.rows[-1]["evaluation_steps"]
-    say(f"({cfg.eval_episodes} episodes each; real transitions for training: {trained:,}, for evaluation: {tested:,})")
+    steps = f"for training: {trained:,}, for evaluation: {history.rows[-1]['evaluation_steps']:,}"
+    say(f"({cfg.eval_episodes} episodes each; real transitions {steps})")
     say(f"wall time: {wall_time(history)}\nlook at {folder / 'curves.png'}")
 
 
@@ -378,7 +378,6 @@ def table_line(title, *pairs):
 
 def wall_time(history):
     """Seconds of each part of the whole run.  -> text"""
-    # each column once, in the order in which they first appear
     columns = dict.fromkeys(name for row in history.rows for name in row if name.endswith("_seconds"))
     seconds = {name.removesuffix("_seconds"): sum(row.get(name, 0) for row in history.rows) for name in columns}
     text = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())

@@ -650,6 +650,20 @@ def test_residuals_are_what_members_get_wrong_on_rows_held_out(monkeypatch):
         np.testing.assert_allclose(np.unique(part.round(4), axis=0), np.unique(wrong.round(4), axis=0), atol=2e-4)
 
 
+@pytest.mark.parametrize("last, wanted", [(1e-4, [1e-2, 1e-3, 1e-4]), (0, [1e-2 * 5 / 6, 1e-2 / 2, 1e-2 / 6])])
+def test_step_size_falls_geometrically_or_linearly_to_zero(monkeypatch, last, wanted):
+    seen, right = [], nets.adam_epoch_fast
+
+    def watched(theta, state, x, y, order, batch, lr, *rest):
+        seen.append(lr)
+        return right(theta, state, x, y, order, batch, lr, *rest)
+
+    monkeypatch.setattr(nets, "adam_epoch_fast", watched)
+    cfg = replace(TINY, members=1, model_epochs=3, model_patience=3, model_lr=1e-2, model_lr_last=last)
+    bremen.fit_dynamics(system(), cfg, rng_of())
+    np.testing.assert_allclose(seen, wanted)
+
+
 def test_validation_rows_are_drawn_at_random(monkeypatch):
     """Rows whose last 15 % are marked (by the action): the held-out rows hold their fair share of them, not all."""
     data = system()
