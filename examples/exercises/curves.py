@@ -26,7 +26,8 @@ import run
 
 TASK = envs.TASKS["pendulum"]
 SIZE = dict(threads=1, n_train=4000, policy_hidden=(32, 32), model_hidden=(32, 32), value_hidden=(32, 32),
-            clone_steps=1500, imagined_steps=4000, iterations=20, iteration_updates=5, eval_episodes=30,
+            clone_steps=1500, imagined_steps=4000, iterations=20, iteration_updates=5, target_kl=5e-3, model_noise=0.0,
+            eval_episodes=30,
             model_epochs=50, model_patience=50, model_lr=2e-3, model_lr_last=1e-4)  # fmt: skip
 TINY = dict(n_train=300, policy_hidden=(8,), model_hidden=(8,), model_epochs=2, members=2, value="linear", horizon=20,
             clone_steps=50, imagined_steps=200, iterations=2, iteration_updates=1, eval_episodes=2)  # fmt: skip
