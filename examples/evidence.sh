@@ -5,19 +5,11 @@
 # below.  Then `python examples/report.py DIR/NAME` prints the tables.  Minutes to hours each on two cores
 # of an AMD EPYC; a Dask cluster takes them with SWEEP="--scheduler tcp://..." in the environment.
 set -eu
-dir=${1:?"usage: sh examples/evidence.sh DIR [NAME ...]"}
+[ $# -gt 0 ] || { echo "usage: sh examples/evidence.sh DIR [NAME ...]" >&2; exit 2; }
+dir=$1
 shift
 here=$(dirname "$0")
 only=" $* "
-mkdir -p "$dir/offline"
-
-sweep() {
-    name=$1
-    shift
-    case "$only" in "  " | *" $name "*) ;; *) return 0 ;; esac
-    # shellcheck disable=SC2086  # several words, or none
-    python "$here/sweep.py" "$dir/$name" ${SWEEP-} "$@"
-}
 
 six="hopper half_cheetah walker2d ant cheetah_run pendulum"
 offline="--mode offline --n_train 100000"
@@ -26,7 +18,7 @@ noise="--noise pure eps1 eps3 gaussian1 gaussian3 random"
 fitted="--models $dir/offline"  # the same bytes, without fitting the same models again
 
 # shellcheck disable=SC2086
-{
+sweeps() {
     sweep hopper --mode offline --env hopper --random_seeds 0 1 2 3 4
     sweep offline $offline 20000 --env $six --random_seeds 0 1 2 3 4
     sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no $fitted
@@ -34,7 +26,11 @@ fitted="--models $dir/offline"  # the same bytes, without fitting the same model
         --random_seeds 0 1 2 --bc_init no --target_kl 1e-2 $fitted
     sweep walker20 --mode offline --n_train 20000 --env walker2d --random_seeds 0 1 2 3 4 --iterations 8 $fitted
     # no models of another run: they have other bytes with these kernels
-    (export OPENBLAS_CORETYPE=Haswell && sweep walker2d_avx2 $offline --env walker2d --random_seeds 0 1 2 3 4)
+    before=${OPENBLAS_CORETYPE-}
+    export OPENBLAS_CORETYPE=Haswell
+    sweep walker2d_avx2 $offline --env walker2d --random_seeds 0 1 2 3 4
+    export OPENBLAS_CORETYPE="$before"
+    [ -n "$before" ] || unset OPENBLAS_CORETYPE
     sweep strategies $offline $both $noise
     sweep trust_region $offline $both $fitted --target_kl 1e-4 1e-2
     sweep penalty $offline $both $fitted --alpha 0.1 1
@@ -45,3 +41,20 @@ fitted="--models $dir/offline"  # the same bytes, without fitting the same model
         --bc_init no
     sweep online --mode online --env hopper half_cheetah walker2d pendulum --random_seeds 0 1 2
 }
+
+known=" "
+sweep() { known="$known$1 "; }
+sweeps
+for name in $only; do
+    case "$known" in *" $name "*) ;; *) echo "evidence.sh: no sweep is called $name; there are:$known" >&2; exit 2 ;; esac
+done
+
+sweep() {
+    name=$1
+    shift
+    case "$only" in "  " | *" $name "*) ;; *) return 0 ;; esac
+    # shellcheck disable=SC2086  # several words, or none
+    python "$here/sweep.py" "$dir/$name" ${SWEEP-} "$@"
+}
+mkdir -p "$dir/offline"
+sweeps

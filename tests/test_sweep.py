@@ -434,3 +434,12 @@ def test_a_line_that_cannot_be_used_is_refused(words, tmp_path, capsys, monkeypa
     monkeypatch.setattr(logging, "disable", lambda: None)
     assert sweep.main([str(tmp_path / "s"), "--env", "pendulum", *shlex.split(words)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.skipif(not shutil.which("sh"), reason="needs a shell")
+@pytest.mark.parametrize("words, said", [((), "usage: "), (("DIR", "none"), "evidence.sh: no sweep is called none; ")])
+def test_evidence_refuses_a_sweep_that_it_does_not_know_before_any_run(words, said, tmp_path):
+    script = Path(__file__).resolve().parent.parent / "examples" / "evidence.sh"
+    done = subprocess.run(["sh", script, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith(said) and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

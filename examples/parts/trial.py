@@ -12,7 +12,8 @@ import envs
 import run
 
 SMALL = dict(model_hidden=(32, 32), policy_hidden=(32, 32), value_hidden=(32, 32), clone_steps=1500, n_train=4000,
-             imagined_steps=4000, iterations=20, iteration_updates=5, target_kl=5e-3, model_noise=0.0, threads=1)  # fmt: skip
+             imagined_steps=4000, iterations=20, iteration_updates=5, target_kl=5e-3, model_noise=0.0,
+             threads=1)  # fmt: skip
 
 
 def pendulum_data(cfg):
