@@ -13,7 +13,7 @@ import bremen
 import run
 
 DECIDES = {"mode", "env", "seed", "n_train", "members", "validation", "clip_states", "gradients"}
-DECIDES |= {f.name for f in fields(bremen.Config) if f.name.startswith("model_")}
+DECIDES |= {f.name for f in fields(bremen.Config) if f.name.startswith("model_") and f.name != "model_noise"}
 
 
 def fitted_models(root, cfg, history, progress):
