@@ -414,9 +414,9 @@ def test_what_draws(own, mode, working, after, tried, monkeypatch):
             raise ImportError("two\nlines")
 
     monkeypatch.setattr(render, "try_gl", try_gl)
-    monkeypatch.delenv("MUJOCO_GL", raising=False)
-    if own is not None:
-        monkeypatch.setenv("MUJOCO_GL", own)
+    monkeypatch.setenv("MUJOCO_GL", own or "")  # first of all, so that what choose_gl writes is undone in any case
+    if own is None:
+        monkeypatch.delenv("MUJOCO_GL")
     works = not set(tried.split()).isdisjoint(working.split())
     with contextlib.nullcontext() if works else pytest.raises(RuntimeError, match="^[^\n]*two[^\n]*$"):
         render.choose_gl(mode)

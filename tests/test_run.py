@@ -41,7 +41,7 @@ import trpo
 
 HERE = Path(__file__).parent
 SMALL = "--preset smoke --n_train 300 --imagined_steps 100 --clone_steps 20 --model_epochs 2".split()
-SMALL += "--model_hidden 8 --policy_hidden 8 --value_hidden 8".split()
+SMALL += "--model_hidden 8 --policy_hidden 8 --value_hidden 8 --model_noise 0.5".split()
 PENDULUM = [*SMALL, "--env", "pendulum", "--noise", "random"]
 COLLECT = "--mode collect --env pendulum --preset smoke --n_train 300 --noise random".split()
 FIELDS = {f.name: f.default for f in dataclasses.fields(bremen.Config)}
