@@ -127,7 +127,7 @@ class Config:
 
 class Dynamics(NamedTuple):
     """An ensemble: parameters phi (K, P), normalisers of inputs [obs, act] and of next_obs - obs, the smallest and
-    largest states (S,) that an imagined path may reach, and the members' residuals on rows held out (K * 2000, S)."""
+    largest states (S,) that an imagined path may reach, and residuals on rows held out (K * RESIDUALS, S)."""
 
     phi: np.ndarray
     inputs: nets.Normalizer
@@ -154,6 +154,7 @@ class State(NamedTuple):
 
 # "init": random policies and value functions; "imagine": imagined paths and the update after them
 STREAMS = "init", "collect", "model", "clone", "imagine", "evaluate"
+RESIDUALS = 2000  # how many of each member a Dynamics has, however few the rows: checkpoints know their shapes
 
 
 def streams(seed):
@@ -511,13 +512,12 @@ def drawn_residuals(dynamics, T, B, cfg, rng):
     """
     if cfg.model_noise == 0:
         return None
-    drawn = dynamics.residuals[rng.integers(len(dynamics.residuals), size=(T, B))]
-    return drawn.dtype.type(cfg.model_noise) * drawn
+    return np.float32(cfg.model_noise) * dynamics.residuals[rng.integers(len(dynamics.residuals), size=(T, B))]
 
 
-def held_out_residuals(phi, x, y, cfg, n=2000):
-    """y less each member's prediction, on n of the rows held out: x (V, S + A), y (V, S), normalised.  -> (K * n, S)"""
-    rows = np.arange(len(phi) * n).reshape(-1, n) % len(x)  # held-out rows are in random order
+def held_out_residuals(phi, x, y, cfg):
+    """y less predictions, on rows held out: x (V, S + A), y (V, S), normalised.  -> (K * RESIDUALS, S)"""
+    rows = np.arange(len(phi) * RESIDUALS).reshape(-1, RESIDUALS) % len(x)  # held-out rows are in random order
     return np.concatenate([y[i] - nets.mlp(p, x[i], model_sizes(cfg)) for p, i in zip(phi, rows)])
 
 

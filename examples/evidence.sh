@@ -26,11 +26,7 @@ sweeps() {
         --random_seeds 0 1 2 --bc_init no --target_kl 1e-2 $fitted
     sweep walker20 --mode offline --n_train 20000 --env walker2d --random_seeds 0 1 2 3 4 --iterations 8 $fitted
     # no models of another run: they have other bytes with these kernels
-    before=${OPENBLAS_CORETYPE-}
-    export OPENBLAS_CORETYPE=Haswell
-    sweep walker2d_avx2 $offline --env walker2d --random_seeds 0 1 2 3 4
-    export OPENBLAS_CORETYPE="$before"
-    [ -n "$before" ] || unset OPENBLAS_CORETYPE
+    (export OPENBLAS_CORETYPE=Haswell && sweep walker2d_avx2 $offline --env walker2d --random_seeds 0 1 2 3 4)
     sweep strategies $offline $both $noise
     sweep trust_region $offline $both $fitted --target_kl 1e-4 1e-2
     sweep penalty $offline $both $fitted --alpha 0.1 1
@@ -42,9 +38,8 @@ sweeps() {
     sweep online --mode online --env hopper half_cheetah walker2d pendulum --random_seeds 0 1 2
 }
 
-known=" "
-sweep() { known="$known$1 "; }
-sweeps
+sweep() { echo "$1"; }
+known=" $(sweeps | tr '\n' ' ')"
 for name in $only; do
     case "$known" in *" $name "*) ;; *) echo "evidence.sh: no sweep is called $name; there are:$known" >&2; exit 2 ;; esac
 done

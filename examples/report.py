@@ -254,16 +254,23 @@ def palette(methods):
     return COLORS | dict(zip((m for m in methods if m not in COLORS), itertools.cycle(MORE_COLORS)))
 
 
+def panel_grid(n):
+    """A figure with n panels, three in a row.  -> figure, its axes (n,)"""
+    columns, rows = min(3, n), math.ceil(n / 3)
+    fig = picture.figure(figsize=(1 + 4.5 * columns, 4.2 * rows))
+    grid = fig.subplots(rows, columns, squeeze=False).ravel()
+    for ax in grid[n:]:
+        ax.remove()
+    return fig, grid[:n]
+
+
 def plot_beside(experiments, path):
     """Last returns by dataset and method, a panel per environment: interquartile mean, its interval, a dot per seed."""
     found, panels = outcomes(experiments), {}
     for name, cells in found.items():
         env, data = name.split(", ", 1)
         panels.setdefault(env, {})[data] = cells
-    columns = min(3, len(panels))
-    colors, rows = palette(methods_of(found)), math.ceil(len(panels) / columns)
-    fig = picture.figure(figsize=(1 + 4.5 * columns, 4.2 * rows))
-    grid = fig.subplots(rows, columns, squeeze=False).ravel()
+    colors, (fig, grid) = palette(methods_of(found)), panel_grid(len(panels))
     for ax, (env, panel) in zip(grid, panels.items()):
         ax.axhline(scale(env)[1], color="C4", ls=":", label="behaviour policy")
         here = methods_of(panel)
@@ -277,35 +284,27 @@ def plot_beside(experiments, path):
                 ax.plot(np.full(len(returns), x), returns, ".", color=colors[method], alpha=0.5)
         ax.set(title=env, ylabel="return per episode", xticks=range(len(panel)), xlim=(-0.5, len(panel) - 0.5))
         ax.set_xticklabels(panel, rotation=30, ha="right")
-    for ax in grid[len(panels) :]:
-        ax.set_visible(False)
-    legend_below(fig, grid, columns + 1)
+    legend_below(fig, grid, min(3, len(grid)) + 1)
     picture.save_figure(fig, Path(path))
 
 
 def plot_curves(experiments, path):
     """Return against updates, a panel per environment: real ones of each seed, their mean, and what is imagined."""
-    own = [runs for runs in experiments if not isinstance(runs[0], directories.Peer)]
     called = {}
     for which, some in by_size(experiments).items():
         called |= {id(runs): label + which for label, runs in zip(labels(some), some)}
     colors = palette(dict.fromkeys(called.values()))
-    panels = [env for env in bremen.CHOICES["env"] if any(runs[0].config["env"] == env for runs in own)]
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    fig = picture.figure(figsize=(1 + 4.2 * columns, 0.6 + 3.6 * rows))
-    grid = fig.subplots(rows, columns, squeeze=False).ravel()
+    panels = dict.fromkeys(runs[0].config["env"] for runs in experiments)
+    fig, grid = panel_grid(len(panels))
     for ax, env in zip(grid, panels):
         for act, return_, style in zip(("behaviour policy", "its mean action"), behavior_returns(env), (":", "--")):
             ax.axhline(return_, color="C4", ls=style, lw=1.5, label=act)
         for runs in experiments:
             if runs[0].config["env"] == env:
-                name = called[id(runs)]
-                (plot_level if isinstance(runs[0], directories.Peer) else plot_seeds)(ax, runs, name, colors[name])
+                plot = plot_level if isinstance(runs[0], directories.Peer) else plot_seeds
+                plot(ax, runs, called[id(runs)], colors[called[id(runs)]])
         ax.set(title=env, xlabel="TRPO updates", ylabel="return per episode")
-    for ax in grid[len(panels) :]:
-        ax.set_visible(False)
-    legend_below(fig, grid, columns + 1)
+    legend_below(fig, grid, min(3, len(grid)) + 1)
     picture.save_figure(fig, Path(path))
 
 
@@ -315,7 +314,7 @@ def plot_seeds(ax, runs, name, color):
     column = lambda key: np.array([[row[key] for row in r.rows[:n]] for r in runs])
     updates, real = column("updates")[0], column("real_return")
     ax.plot(updates, real.T, color=color, lw=1, alpha=0.35)
-    ax.plot(updates, real.mean(axis=0), color=color, lw=2.5, label=f"{name}, {len(runs)} seeds and their mean")
+    ax.plot(updates, real.mean(axis=0), color=color, lw=2.5, label=f"{name} (n = {len(runs)}), each and their mean")
     promised = np.nanmean(column("imagined_return"), axis=0)
     ax.plot(updates, promised, color=color, ls="--", lw=1.2, label=f"{name}: what its models promise")
 

@@ -271,8 +271,8 @@ def blank_state(cfg):
     task, rng = envs.TASKS[cfg.env], bremen.streams(cfg.seed)
     norm, wide = (nets.Normalizer(np.zeros(n), np.zeros(n)) for n in (task.obs_dim, task.obs_dim + task.act_dim))
     phi = np.zeros((cfg.members, nets.n_params(bremen.model_sizes(cfg))), np.float32)
-    state = np.zeros(task.obs_dim, np.float32)
-    dynamics = bremen.Dynamics(phi, wide, norm, state, state, np.zeros((2000 * cfg.members, task.obs_dim), np.float32))
+    residuals = np.zeros((cfg.members * bremen.RESIDUALS, task.obs_dim), np.float32)
+    dynamics = bremen.Dynamics(phi, wide, norm, residuals[0], residuals[0], residuals)
     theta = bremen.new_policy(cfg, rng["init"])
     return bremen.State(rng, norm, dynamics, theta, theta, trpo.new_critic(rng["init"], task.obs_dim, cfg))
 

@@ -175,6 +175,15 @@ def test_curves_are_the_rows_of_progress_csv(finished):
     np.testing.assert_allclose(promised[-1, 1], np.mean([r.rows[-1]["imagined_return"] for r in runs]))
 
 
+def test_curves_of_another_library_alone_are_levels(tmp_path):
+    """It counts in other steps; without a run of ours there is still a panel."""
+    config = dict(mode="offline", env="pendulum", method="bc", steps=5, n_train=600, noise="pure", data="", bc_init=False)
+    row = dict(real_return=-300.0, real_return_std=9.0, data_return=-500.0, real_transitions=600.0)
+    tables.plot_curves([[tables.directories.Peer(config | {"seed": 0}, [row], {})]], tmp_path / "levels.png")
+    with Image.open(tmp_path / "levels.png") as image:
+        assert len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
+
+
 def test_an_environment_with_two_sizes_of_data_has_two_tables(finished, tmp_path):
     """Scores after few and after many transitions are not averaged; without a second size there is one table."""
     for env, n in (("pendulum", 300), ("hopper", 600)):

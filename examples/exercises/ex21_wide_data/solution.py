@@ -1,4 +1,4 @@
-"""Mean action plus Gaussian noise.
+"""Mean action plus Gaussian noise.  The project's own is policy.with_std(std * policy.net.limit).sample
 
 Answer: The clone learns the mean action of the data, and noise that is zero on average does not move it: it only takes
 more rows to see through it.  What the noise changes is where the data are.  It pushes the pendulum into states beside
