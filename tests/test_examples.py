@@ -179,7 +179,8 @@ def test_curves_of_another_library_alone_are_levels(tmp_path):
     """It counts in other steps; without a run of ours there is still a panel."""
     config = dict(mode="offline", env="pendulum", method="bc", steps=5, n_train=600, noise="pure", data="")
     row = dict(real_return=-300.0, real_return_std=9.0, data_return=-500.0, real_transitions=600.0)
-    tables.plot_curves([[tables.directories.Peer(config | {"bc_init": False, "seed": 0}, [row], {})]], tmp_path / "levels.png")
+    peer = tables.directories.Peer(config | {"bc_init": False, "seed": 0}, [row], {})
+    tables.plot_curves([[peer]], tmp_path / "levels.png")
     with Image.open(tmp_path / "levels.png") as image:
         assert len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
 
