@@ -585,7 +585,7 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
         "walker2d": dict(model_hidden=(256, 256, 256), model_steps=60_000, std=0.3, gamma=0.995, horizon=100),
         "ant": dict(model_hidden=(256, 256, 256), lam=0.97, start="initial"),
         "half_cheetah": dict(model_lr=6e-3, model_lr_last=0.0, model_noise=0.5, iterations=10, target_kl=4e-3),
-        "cheetah_run": dict(model_lr=6e-3, model_lr_last=0.0, model_noise=0.5, iterations=10, target_kl=4e-3),
+        "cheetah_run": dict(model_lr=6e-3, model_lr_last=0.0, model_noise=0.25, iterations=10, target_kl=4e-3),
         "pendulum": dict(model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4, policy_hidden=(64, 64),
                          horizon=100, std=0.3),
     },
