@@ -324,7 +324,7 @@ def require(stored, **kinds):
 def main(argv=None):
     """Go on with the run in DIR.  -> exit status, as of run.py"""
     words = sys.argv[1:] if argv is None else argv
-    return run.main(["--resume", *words])
+    return run.main(["--help"] if {"-h", "--help"} & set(words) else ["--resume", *words])
 
 
 if __name__ == "__main__":

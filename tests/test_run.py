@@ -1797,6 +1797,14 @@ def test_help_shows_the_numbers_of_the_preset(capsys):
             assert texts[f"--{name}"].endswith(f"[{getattr(cfg, name)}]"), (line, name)
 
 
+def test_the_page_that_resumes_runs_has_help(capsys):
+    """Of the whole command line: it used to ask for the argument of --resume."""
+    for word in "-h", "--help":
+        with pytest.raises(SystemExit) as caught:
+            run.page("resume").main([word])
+        assert caught.value.code == 0 and "--resume DIR" in capsys.readouterr().out
+
+
 def test_a_line_of_the_original_is_translated(capsys):
     line = "--env hopper --mode recursive --onpol_iters 2400 --interval 240 --gaussian 0.1 --const_sampling --use_s_0"
     assert run.page("original").main(line.split()) == 0
