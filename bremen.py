@@ -582,7 +582,7 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
         "*": dict(model_steps=60_000, model_epochs=12, model_patience=15, model_noise=0.5, iterations=5,
                   iteration_updates=20, target_kl=2e-3),
         "hopper": dict(model_hidden=(192, 192), iterations=7, std=0.2, gamma=0.995),
-        "walker2d": dict(model_hidden=(256, 256, 256), model_noise=1.0, std=0.3, gamma=0.995, start="initial"),
+        "walker2d": dict(model_hidden=(256, 256, 256), model_noise=1.0, iterations=7, std=0.3, gamma=0.995, start="initial"),
         "ant": dict(model_hidden=(256, 256, 256), model_steps=30_000, model_noise=1.0, lam=0.97, start="initial"),
         "half_cheetah": dict(model_steps=30_000, model_lr=6e-3, model_lr_last=0.0, iterations=10, target_kl=4e-3),
         "cheetah_run": dict(model_steps=30_000, model_lr=6e-3, model_lr_last=0.0, model_noise=0.25, iterations=10,
