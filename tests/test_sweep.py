@@ -24,6 +24,8 @@ import pytest
 import sweep
 from conftest import draw_nothing
 
+import bremen
+import envs
 import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -437,6 +439,13 @@ def test_a_line_that_cannot_be_used_is_refused(words, tmp_path, capsys, monkeypa
 
 
 @pytest.mark.skipif(not shutil.which("sh"), reason="needs a shell")
+def test_twice_the_updates_of_each_preset():
+    """evidence.sh names them: they follow when a preset changes."""
+    script = (Path(__file__).resolve().parent.parent / "examples" / "evidence.sh").read_text()
+    twice = {env: int(n) for env, n in re.findall(r" (\w+):(\d+)", script)}
+    assert twice == {env: 2 * bremen.configured(env=env).iterations for env in envs.TASKS}
+
+
 @pytest.mark.parametrize("words, said", [((), "usage: "), (("DIR", "none"), "evidence.sh: no sweep is called none; ")])
 def test_evidence_refuses_a_sweep_that_it_does_not_know_before_any_run(words, said, tmp_path):
     script = Path(__file__).resolve().parent.parent / "examples" / "evidence.sh"
