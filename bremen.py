@@ -126,8 +126,8 @@ class Config:
 
 
 class Dynamics(NamedTuple):
-    """An ensemble: parameters phi (K, P), normalisers of inputs [obs, act] and of next_obs - obs, the smallest and
-    largest states (S,) that an imagined path may reach, and residuals on rows held out (K * RESIDUALS, S)."""
+    """An ensemble: parameters phi (K, P), normalisers of `regression_rows`, the smallest and largest states (S,) that
+    an imagined path may reach, and residuals on rows held out (K * RESIDUALS, S)."""
 
     phi: np.ndarray
     inputs: nets.Normalizer
@@ -309,18 +309,20 @@ def renormalized(s, norm, cfg):
 
 def predict(dynamics, obs, act, member, cfg):
     """Next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member (int) -> (B, S)"""
-    x = dynamics.inputs(np.concatenate([obs, act], axis=1))
-    return obs + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
+    seen, half = nets.facing(obs, envs.TASKS[cfg.env].free_joint)
+    x = dynamics.inputs(np.concatenate([seen, act], axis=1))
+    next_seen = seen + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
+    return nets.turned(next_seen, half, envs.TASKS[cfg.env].free_joint)
 
 
 def fit_dynamics(data, cfg, rng, report=ignore):
     """Fit K models to next_obs - obs by least squares: Algorithm 2, "train K models" (deterministic, no variance).
 
-    Inputs [obs, act] and targets are normalised.  Each member has its own first weights and its own shuffles; the rows
-    held out for validation are the same for all.  There are more than model_epochs epochs if model_steps needs them
-    (the original: at most 200).  -> Dynamics, {"model_loss", "model_curve"} as `follow` says
+    `regression_rows` are normalised.  Each member has its own first weights and its own shuffles; the rows held out for
+    validation are the same for all.  There are more than model_epochs epochs if model_steps needs them (the original:
+    at most 200).  -> Dynamics, {"model_loss", "model_curve"} as `follow` says
     """
-    x, change = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
+    x, change = regression_rows(data, cfg)
     x_norm, change_norm = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
     train, validation = split_rows(x_norm(x), change_norm(change), cfg.validation, rng)
     epochs_needed = math.ceil(cfg.model_steps * cfg.model_batch / len(train[0]))
@@ -331,6 +333,13 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     phi, info = follow(members, cfg.members * cfg.model_epochs, report)
     residuals = (change_norm.scale * held_out_residuals(phi, *validation, cfg)).astype(phi.dtype)
     return Dynamics(phi, x_norm, change_norm, *state_range(data, cfg), residuals), info
+
+
+def regression_rows(data, cfg):
+    """What models see, and what they shall predict, not normalised.  A Batch -> x (N, S + A), change (N, S)"""
+    free_joint = envs.TASKS[cfg.env].free_joint
+    seen, half = nets.facing(data.obs, free_joint)
+    return np.concatenate([seen, data.act], axis=1), nets.turned(data.next_obs - data.obs, -half, free_joint)
 
 
 def split_rows(x, y, share, rng):
@@ -450,8 +459,7 @@ def imagine_paths(s, starts, cfg, rng):
     `log_ratio_to_clone` is taken off the reward.  -> Paths (T, B), {"imagined_reward": mean per step,
     "imagined_length": mean length [steps]}; FloatingPointError when the models diverge
     """
-    task, T = envs.TASKS[cfg.env], cfg.horizon
-    B = max(1, cfg.imagined_steps // T)
+    task, T, B = envs.TASKS[cfg.env], cfg.horizon, max(1, cfg.imagined_steps // cfg.horizon)
     K = len(s.dynamics.phi)  # not cfg.members: kernels check no bounds
     # pool[t, b]: where path b goes on if it ended at t - 1; pool[0]: where paths begin
     pool = starts[rng.integers(len(starts), size=(T, B))].astype(s.theta.dtype, copy=False)
@@ -484,7 +492,7 @@ def parallel_rollout(s, cfg, pool, noise, members, residuals=None):
     mean_and_scale = lambda norm: (norm.mean.astype(dtype), norm.scale.astype(dtype))
     actor = nets.Actor(s.theta, np.array(net.sizes), *mean_and_scale(s.norm), dtype.type(net.limit))
     phi_to_out_scale = d.phi, np.array(model_sizes(cfg)), *mean_and_scale(d.inputs), *mean_and_scale(d.delta)
-    world = nets.World(*phi_to_out_scale, d.lowest, d.highest, task.low, task.high)
+    world = nets.World(*phi_to_out_scale, d.lowest, d.highest, task.low, task.high, task.free_joint)
     if len(members) == 1:  # a group per worker, with the same array: the list is repeated
         members = members * min(pool.shape[1], nets.workers())
     in_groups = lambda x: [np.ascontiguousarray(part) for part in np.array_split(x, len(members), axis=1)]

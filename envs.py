@@ -108,6 +108,7 @@ class Task:
     frame_skip: int = 1  # simulator steps per action
     dt: float = 0.05  # time between two observations [s]; MuJoCo itself takes it from the xml
     hidden: int = 1  # how many entries of the state, the position in the plane, the observation leaves out
+    free_joint: int = 0  # where the velocity of a free joint begins in obs, if obs[1:5] is its quaternion; 0: no such
     uniform_reset: float | None = None  # reset noise of `MujocoSim.initial` [m, rad and m/s, rad/s]
     shown: tuple = ((0, "height [m]"), (1, "angle [rad]"), (8, "forward speed [m/s]"))  # what model.png shows of obs
     obs_limit: float | tuple = np.inf  # Gymnasium is told that observations are in [-obs_limit, obs_limit]
@@ -232,13 +233,13 @@ _HOPPER = _box(11, (0, 1, 0.7, np.inf), (1, 2, -0.2, 0.2), (2, 11, -100, 100))
 _WALKER = _box(17, (0, 1, 0.8, 2.0), (1, 2, -1.0, 1.0))
 _CHEETAH = dict(xml="half_cheetah.xml", frame_skip=5, dt=0.05)
 _LEGGED = dict(frame_skip=4, dt=0.008, uniform_reset=0.005)
-_ANT = ((0, "height [m]"), (13, "forward speed [m/s]"), (14, "sideways speed [m/s]"))
+_ANT = dict(free_joint=13, shown=((0, "height [m]"), (13, "forward speed [m/s]"), (14, "sideways speed [m/s]")))
 _HOPS = ((0, "height [m]"), (1, "angle [rad]"), (5, "forward speed [m/s]"))
 _SWINGS = ((0, "cos(angle)"), (1, "sin(angle)"), (2, "speed [rad/s]"))
 TASKS = {
     task.name: task
     for task in (
-        Task("ant", "bremen/Ant-v0", 27, 8, ant_reward, *_box(27), xml="ant.xml", frame_skip=5, hidden=2, shown=_ANT),
+        Task("ant", "bremen/Ant-v0", 27, 8, ant_reward, *_box(27), xml="ant.xml", frame_skip=5, hidden=2, **_ANT),
         Task("half_cheetah", "bremen/HalfCheetah-v0", 17, 6, run_reward, *_box(17), **_CHEETAH),
         Task("cheetah_run", "bremen/CheetahRun-v0", 17, 6, clipped_run_reward, *_box(17), **_CHEETAH),
         Task("hopper", "bremen/Hopper-v0", 11, 3, hopper_reward, *_HOPPER, xml="hopper.xml", shown=_HOPS, **_LEGGED),

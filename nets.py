@@ -268,23 +268,24 @@ class Policy(NamedTuple):
 # What `rollout` needs of a policy: theta (P,), layer widths, mean and scale of its normaliser (S,), limit of actions;
 Actor = namedtuple("Actor", "theta sizes mean scale limit")
 # and of an ensemble: phi (K, P), layer widths, normalisers of inputs (S + A,) and outputs (S,), the range to which a
-# predicted state is clipped (S,), and the open box that a path may not leave (S,).
-World = namedtuple("World", "phi sizes in_mean in_scale out_mean out_scale clip_low clip_high box_low box_high")
+# predicted state is clipped (S,), the open box that a path may not leave (S,), and the task's `free_joint`.
+World = namedtuple("World", "phi sizes in_mean in_scale out_mean out_scale clip_low clip_high box_low box_high free")
 
 
 def rollout(actor, world, pool, noise, residuals, member):
     """Imagined paths: policy, model, healthy box, step after step.  `rollout_fast` is its quick twin.
 
     pool (T, B, S): pool[0] are the first states; a path that ended at t - 1 goes on from its state in pool[t].
-    noise (T, B, A) is added to the mean action, residuals (T, B, S) to the predicted state.  member (T,): who predicts.
+    noise (T, B, A) is added to the mean action, residuals (T, B, S) to what a model predicts.  member (T,): which.
     -> obs (T, B, S), act (T, B, A) not clipped, next_obs (T, B, S), terminated (T, B)
     """
     s, steps = pool[0], []
     for t, k in enumerate(member):
         act = mlp(actor.theta, (s - actor.mean) / actor.scale, actor.sizes, actor.limit) + noise[t]
-        x = np.concatenate([s, np.clip(act, -actor.limit, actor.limit)], axis=1)
+        seen, half = facing(s, world.free)  # the models' view; without a free joint s itself
+        x = np.concatenate([seen, np.clip(act, -actor.limit, actor.limit)], axis=1)
         change = mlp(world.phi[k], (x - world.in_mean) / world.in_scale, world.sizes)
-        next_obs = s + change * world.out_scale + world.out_mean + residuals[t]
+        next_obs = turned(seen + change * world.out_scale + world.out_mean + residuals[t], half, world.free)
         next_obs = np.clip(next_obs, world.clip_low, world.clip_high)
         terminated = ~np.all((world.box_low < next_obs) & (next_obs < world.box_high), axis=1)
         steps.append((s, act, next_obs, terminated))
@@ -433,6 +434,36 @@ def adam_epoch_fast(theta, state, x, y, order, batch, lr, sizes, limit=None, gra
 
 
 @compiled
+def turned(obs, half, free_joint):
+    """Observations of robots turned by twice `half` (B,) [rad] about the vertical axis, or changes of them.  -> (B, S)
+
+    Pairs of entries turn: w and z, x and y of the quaternion, and the horizontal velocity at obs[:, free_joint].
+    """
+    if free_joint == 0:
+        return obs
+    out = obs.copy()
+    for i, j, angle in ((1, 4, half), (2, 3, half), (free_joint, free_joint + 1, half + half)):
+        for b in range(len(obs)):
+            c, s = np.cos(angle[b]), np.sin(angle[b])
+            out[b, i], out[b, j] = c * obs[b, i] - s * obs[b, j], s * obs[b, i] + c * obs[b, j]
+    return out
+
+
+@compiled
+def facing(obs, free_joint):
+    """Robots with a free joint as if all faced the same way: models need not learn a step anew for every heading.
+
+    A turn by psi multiplies w + iz and x + iy of the quaternion [w, x, y, z] = obs[:, 1:5] by exp(i psi / 2).  Both
+    tell psi; the larger one does even when a robot lies on its back.  obs (B, S) -> the same, psi / 2 (B,)
+    """
+    half = np.zeros(len(obs), obs.dtype)
+    for b in range(len(obs) if free_joint else 0):
+        w, x, y, z = obs[b, 1], obs[b, 2], obs[b, 3], obs[b, 4]
+        half[b] = np.arctan2(z, w) if w * w + z * z > x * x + y * y else np.arctan2(y, x)
+    return turned(obs, -half, free_joint), half
+
+
+@compiled
 def rollout_fast(actor, world, pool, noise, residuals, member):
     """What `rollout` says, about twice as fast and without the GIL, for threads.  -> obs, act, next_obs, terminated"""
     T, B, S = pool.shape
@@ -442,10 +473,11 @@ def rollout_fast(actor, world, pool, noise, residuals, member):
     s = pool[0].copy()
     o, x = np.empty((B, S), pool.dtype), np.empty((B, S + A), pool.dtype)  # normalised inputs of policy and model
     for t in range(T):
+        seen, half = facing(s, world.free)
         for b in range(B):
             for j in range(S):
                 o[b, j] = (s[b, j] - actor.mean[j]) / actor.scale[j]
-                x[b, j] = (s[b, j] - world.in_mean[j]) / world.in_scale[j]
+                x[b, j] = (seen[b, j] - world.in_mean[j]) / world.in_scale[j]
         mu = _forward(actor.theta, actor.sizes, o)[-1]
         for b in range(B):
             for j in range(A):
@@ -455,10 +487,13 @@ def rollout_fast(actor, world, pool, noise, residuals, member):
                 x[b, S + j] = (clipped - world.in_mean[S + j]) / world.in_scale[S + j]
         change = _forward(world.phi[member[t]], world.sizes, x)[-1]
         for b in range(B):
+            for j in range(S):
+                change[b, j] = seen[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j] + residuals[t, b, j]
+        next_s = turned(change, half, world.free)
+        for b in range(B):
             healthy = True
             for j in range(S):
-                y = s[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j] + residuals[t, b, j]
-                y = min(max(y, world.clip_low[j]), world.clip_high[j])
+                y = min(max(next_s[b, j], world.clip_low[j]), world.clip_high[j])
                 obs[t, b, j], next_obs[t, b, j] = s[b, j], y
                 healthy = healthy and world.box_low[j] < y and y < world.box_high[j]
             terminated[t, b] = not healthy

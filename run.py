@@ -269,12 +269,12 @@ def train(cfg, folder, records, history, progress, starts=None):
                 tested = evaluation(cfg, folder, state, starts)
             history.rows.append(iteration_row(state, since_row, history, tested) | progress.lap())
             since_row = []
-            say(row_text(history.rows[-1]))
+            say(page("progress").row_text(history.rows[-1]))
             page("picture").plot_run(folder / "curves.png", cfg, history)
             write_results(folder, cfg, state, history)
         page("resume").save_checkpoint(folder / "checkpoint.npz", cfg, state, history)
     progress.close()
-    closing_table(cfg, history, folder)
+    page("progress").closing_table(cfg, history, folder)
 
 
 def keep_deployment(cfg, folder, batch, history):
@@ -330,13 +330,6 @@ def evaluation(cfg, folder, state, starts):
     return numbers
 
 
-def row_text(row):
-    """One line about an iteration.  -> text"""
-    text = f"update {row['updates']:4d}: real return {row['real_return']:7,.0f} ± {row['real_return_std']:5,.0f}"
-    text += f", imagined {row['imagined_return']:7,.0f} ± {row['imagined_return_std']:5,.0f}"
-    return text + (f", KL {row['kl']:.1e}" if "kl" in row else "  (before the first update)")
-
-
 def summary(returns):
     """Mean and standard deviation of returns (E,), None where there are none, and both as text.  -> dict"""
     mean, std = (float(np.mean(returns)), float(np.std(returns))) if len(returns) else (None, None)
@@ -346,42 +339,6 @@ def summary(returns):
 def returns_text(mean, std, episodes):
     """Mean and standard deviation of the returns of `episodes` episodes.  -> text"""
     return f"{mean:,.0f} ± {std:,.0f} over {episodes} episodes" if episodes else "unknown (no complete episode)"
-
-
-def closing_table(cfg, history, folder):
-    """Print what the run was for: data, clone and BREMEN side by side, and what they cost."""
-    say(f"\n{'':22}{'real return':>18}{'imagined return':>18}")
-    for title, known in ("behaviour policy", history.policy), ("its mean action", history.mean_action):
-        if known:
-            say(table_line(title, known))
-    for i, batch in enumerate(history.batches, 1):
-        rows = [row for row in history.rows if row["deployment"] == i]
-        if cfg.mode == "recursive":
-            say(f"deployment {i}: {batch['transitions']:,} transitions")
-        say(table_line("dataset", (batch["mean"], batch["std"])))
-        first = "clone" if cfg.bc_init else "start"
-        for title, row in ((first, rows[0]), ("BREMEN, last policy", rows[-1])):
-            real = row["real_return"], row["real_return_std"]
-            imagined = row["imagined_return"], row["imagined_return_std"]
-            say(table_line(title, real, imagined))
-    trained = sum(batch["transitions"] for batch in history.batches)
-    steps = f"for training: {trained:,}, for evaluation: {history.rows[-1]['evaluation_steps']:,}"
-    say(f"({cfg.eval_episodes} episodes each; real transitions {steps})")
-    say(f"wall time: {wall_time(history)}\nlook at {folder / 'curves.png'}")
-
-
-def table_line(title, *pairs):
-    """A line of the closing table, with a cell for each (mean, standard deviation).  -> text"""
-    cells = ("unknown" if mean is None else f"{mean:,.0f} ± {std:5,.0f}" for mean, std in pairs)
-    return f"{title:22}" + "".join(f"{cell:>18}" for cell in cells)
-
-
-def wall_time(history):
-    """Seconds of each part of the whole run.  -> text"""
-    columns = dict.fromkeys(name for row in history.rows for name in row if name.endswith("_seconds"))
-    seconds = {name.removesuffix("_seconds"): sum(row.get(name, 0) for row in history.rows) for name in columns}
-    text = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
-    return text + (" (fit: of the run that has lent its models)" if history.models_from else "")
 
 
 # --- the data of a run ----------------------------------------------------------------------------------------------

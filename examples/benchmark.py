@@ -202,9 +202,9 @@ def transitions(n):
 
 def world(cfg, data):
     """A State as training would have it, with models and policy as they begin.  -> bremen.State"""
-    rng, x = np.random.default_rng(0), np.concatenate([data.obs, data.act], axis=1)
+    rng, (x, change) = np.random.default_rng(0), bremen.regression_rows(data, cfg)
     phi = np.stack([nets.init_mlp(rng, bremen.model_sizes(cfg), out_scale=0.1) for _ in range(cfg.members)])
-    norm, inputs, delta = map(nets.Normalizer.fit, (data.obs, x, data.next_obs - data.obs))
+    norm, inputs, delta = map(nets.Normalizer.fit, (data.obs, x, change))
     dynamics = bremen.Dynamics(phi, inputs, delta, data.obs.min(axis=0), data.obs.max(axis=0), None)
     return bremen.State({}, norm, dynamics, theta=bremen.new_policy(cfg, rng))
 

@@ -1,9 +1,11 @@
-"""Progress bars and the wall clock of a run."""
+"""What a run shows: progress bars, the wall clock of its parts, and the table at the end."""
 
 import contextlib
 import time
 
 from tqdm import tqdm
+
+import run
 
 
 class Progress:
@@ -49,3 +51,46 @@ class Progress:
         laps = {f"{name}_seconds": round(s, 3) for name, s in self.seconds.items()}
         self.seconds.clear()
         return laps
+
+
+def row_text(row):
+    """One line about an iteration.  -> text"""
+    text = f"update {row['updates']:4d}: real return {row['real_return']:7,.0f} ± {row['real_return_std']:5,.0f}"
+    text += f", imagined {row['imagined_return']:7,.0f} ± {row['imagined_return_std']:5,.0f}"
+    return text + (f", KL {row['kl']:.1e}" if "kl" in row else "  (before the first update)")
+
+
+def closing_table(cfg, history, folder):
+    """Print what the run was for: data, clone and BREMEN side by side, and what they cost."""
+    run.say(f"\n{'':22}{'real return':>18}{'imagined return':>18}")
+    for title, known in ("behaviour policy", history.policy), ("its mean action", history.mean_action):
+        if known:
+            run.say(table_line(title, known))
+    for i, batch in enumerate(history.batches, 1):
+        rows = [row for row in history.rows if row["deployment"] == i]
+        if cfg.mode == "recursive":
+            run.say(f"deployment {i}: {batch['transitions']:,} transitions")
+        run.say(table_line("dataset", (batch["mean"], batch["std"])))
+        first = "clone" if cfg.bc_init else "start"
+        for title, row in ((first, rows[0]), ("BREMEN, last policy", rows[-1])):
+            real = row["real_return"], row["real_return_std"]
+            imagined = row["imagined_return"], row["imagined_return_std"]
+            run.say(table_line(title, real, imagined))
+    trained = sum(batch["transitions"] for batch in history.batches)
+    steps = f"for training: {trained:,}, for evaluation: {history.rows[-1]['evaluation_steps']:,}"
+    run.say(f"({cfg.eval_episodes} episodes each; real transitions {steps})")
+    run.say(f"wall time: {wall_time(history)}\nlook at {folder / 'curves.png'}")
+
+
+def table_line(title, *pairs):
+    """A line of the closing table, with a cell for each (mean, standard deviation).  -> text"""
+    cells = ("unknown" if mean is None else f"{mean:,.0f} ± {std:5,.0f}" for mean, std in pairs)
+    return f"{title:22}" + "".join(f"{cell:>18}" for cell in cells)
+
+
+def wall_time(history):
+    """Seconds of each part of the whole run.  -> text"""
+    columns = dict.fromkeys(name for row in history.rows for name in row if name.endswith("_seconds"))
+    seconds = {name.removesuffix("_seconds"): sum(row.get(name, 0) for row in history.rows) for name in columns}
+    text = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    return text + (" (fit: of the run that has lent its models)" if history.models_from else "")

@@ -5,18 +5,20 @@ import inspect
 from dataclasses import asdict, fields, replace
 
 import model_error
+import mujoco
 import numba
 import numpy as np
 import online
 import pytest
 import scipy.stats
+from scipy.spatial.transform import Rotation
 
 import bremen
 import envs
 import nets
 import trpo
 
-HOPPER, PENDULUM = envs.TASKS["hopper"], envs.TASKS["pendulum"]
+ANT, HOPPER, PENDULUM = envs.TASKS["ant"], envs.TASKS["hopper"], envs.TASKS["pendulum"]
 TINY = bremen.Config(
     env="pendulum", threads=2, std=0.1, policy_hidden=(8,),
     members=2, model_hidden=(8,), model_epochs=2, model_batch=100, model_lr=1e-3, model_lr_last=1e-4, validation=0.15,
@@ -191,13 +193,33 @@ def loop(s, cfg, pool, noise, member, residuals=None):
     return tuple(np.array([[step[i] for step in row] for row in steps]) for i in range(4))
 
 
-def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None):
+def ant_world(dtype=np.float32):
+    """The same of ants, which lie and stand at all angles: only here do models see another state than the policy."""
+    cfg, rng, T, B = replace(TINY, env="ant", members=3), rng_of(21), 12, 4
+    S, A = ANT.obs_dim, ANT.act_dim
+    phi = np.stack([nets.init_mlp(rng, bremen.model_sizes(cfg)) for _ in range(3)]).astype(dtype)
+    theta = bremen.new_policy(cfg, rng).astype(dtype)
+    unit, small = (nets.Normalizer(np.zeros(n), size * np.ones(n)) for n, size in ((S + A, 1.0), (S, 0.1)))
+    dynamics = bremen.Dynamics(phi, unit, small, np.full(S, -9, np.float32), np.full(S, 9, np.float32), None)
+    pool = rng.standard_normal((T, B, S)).astype(dtype)
+    pool[..., 0] = 0.6
+    pool[..., 1:5] /= np.linalg.norm(pool[..., 1:5], axis=2, keepdims=True)
+    noise = rng.standard_normal((T, B, A)).astype(dtype)
+    s = bremen.State({}, nets.Normalizer(np.zeros(S), np.ones(S)), dynamics, theta=theta)
+    return cfg, s, pool, noise, rng.integers(3, size=T), (0.02 * rng.standard_normal((T, B, S))).astype(dtype)
+
+
+def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None, robot="hopper"):
     """`rollout` does what the loop over single rows does."""
-    s, pool, noise, member = world(dtype, broken)
+    if robot == "ant":
+        cfg, s, pool, noise, member, residuals = ant_world(dtype)
+        residuals[..., 1:5] = residuals[..., 13:15] = 0  # the others are the same in both frames
+    else:
+        cfg, residuals = WORLD, RESIDUALS.astype(dtype)
+        s, pool, noise, member = world(dtype, broken)
     monkeypatch.setattr(nets, "rollout_fast", rollout)
-    residuals = RESIDUALS.astype(dtype)
-    got = bremen.parallel_rollout(s, WORLD, pool, noise, [member], residuals)
-    want = loop(s, WORLD, pool, noise, member, residuals)
+    got = bremen.parallel_rollout(s, cfg, pool, noise, [member], residuals)
+    want = loop(s, cfg, pool, noise, member, residuals)
     np.testing.assert_array_equal(got[3], want[3], err_msg="terminated")
     for name, a, b in zip(("obs", "act", "next_obs"), got, want):
         assert a.dtype == b.dtype == dtype
@@ -212,13 +234,23 @@ def test_rollout_is_a_loop_over_single_rows(monkeypatch, rollout, dtype, broken)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rollout_fast_is_rollout(monkeypatch, dtype):
-    s, pool, noise, member = world(dtype)
-    for residuals in None, RESIDUALS.astype(dtype):
+@pytest.mark.parametrize("rollout", [nets.rollout_fast, nets.rollout], ids=["kernel", "plain"])
+def test_rollout_of_ants_is_a_loop_over_single_rows(monkeypatch, rollout, dtype):
+    check_rollout(monkeypatch, rollout, dtype, robot="ant")
+
+
+@pytest.mark.parametrize("robot", ["hopper", "ant"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rollout_fast_is_rollout(monkeypatch, dtype, robot):
+    if robot == "ant":
+        cfg, s, pool, noise, member, residuals = ant_world(dtype)
+    else:
+        (s, pool, noise, member), cfg, residuals = world(dtype), WORLD, RESIDUALS.astype(dtype)
+    for added in None, residuals:
         with monkeypatch.context() as patch:
-            kernel = bremen.parallel_rollout(s, WORLD, pool, noise, [member], residuals)
+            kernel = bremen.parallel_rollout(s, cfg, pool, noise, [member], added)
             patch.setattr(nets, "rollout_fast", nets.rollout)
-            plain = bremen.parallel_rollout(s, WORLD, pool, noise, [member], residuals)
+            plain = bremen.parallel_rollout(s, cfg, pool, noise, [member], added)
         for a, b in zip(kernel, plain):
             assert a.dtype == b.dtype
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 if dtype == np.float64 else 1e-4)
@@ -248,12 +280,20 @@ WRONG = {  # the kernel's text: what stands in it, what a slip would make of it
     "box closed below": ("box_low[j] < y", "box_low[j] <= y"),
     "box closed above": ("y < world.box_high[j]", "y <= world.box_high[j]"),
     "states are not clipped": ("world.clip_low[j]), world.clip_high[j])", "-np.inf), np.inf)"),
-    "model under the policy's normaliser": ("(s[b, j] - world.in_mean[j]) / world.in_scale[j]", "o[b, j]"),
+    "model under the policy's normaliser": ("(seen[b, j] - world.in_mean[j]) / world.in_scale[j]", "o[b, j]"),
     "the mean change is forgotten": (" + world.out_mean[j]", ""),
     "residuals are forgotten": (" + residuals[t, b, j]", ""),
     "residuals of the first step": ("residuals[t, b, j]", "residuals[0, b, j]"),
     "residuals in the models' unit": ("+ residuals[t, b, j]", "+ residuals[t, b, j] * world.out_scale[j]"),
     "the last coordinate decides": ("healthy = healthy and world.box_low[j]", "healthy = world.box_low[j]"),
+}
+
+
+WRONG_ANTS = {
+    "models see the heading": ("(seen[b, j] - world", "(s[b, j] - world"),
+    "changes stay in the models' frame": ("next_s = turned(change, half, world.free)", "next_s = change"),
+    "turned back by another angle": ("next_s = turned(change, half,", "next_s = turned(change, -half,"),
+    "added to the state in its own frame": ("change[b, j] = seen[b, j]", "change[b, j] = s[b, j]"),
 }
 
 
@@ -276,6 +316,84 @@ def test_the_kernel_as_plain_python(monkeypatch):
 def test_wrong_rollouts_are_refused(monkeypatch, right, wrong):
     with pytest.raises(AssertionError):
         check_rollout(monkeypatch, rewritten(right, wrong))
+
+
+@pytest.mark.parametrize("right, wrong", WRONG_ANTS.values(), ids=WRONG_ANTS)
+def test_wrong_rollouts_of_ants_are_refused(monkeypatch, right, wrong):
+    with pytest.raises(AssertionError):
+        check_rollout(monkeypatch, rewritten(right, wrong), robot="ant")
+
+
+def headed(state, angle):
+    """MuJoCo's states [qpos, qvel] (B, 29) of ants after a turn about the vertical axis; SciPy knows how to turn."""
+    turn, state = Rotation.from_euler("z", angle[:, None]), state.copy()
+    state[:, :3], state[:, 15:18] = turn.apply(state[:, :3]), turn.apply(state[:, 15:18])  # position, velocity
+    state[:, 3:7] = (turn * Rotation.from_quat(state[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
+    return state
+
+
+@pytest.fixture(scope="module")
+def ants():
+    """States that ants have come to by random actions, on their feet and on their backs, and what they do then."""
+    sim, rng = ANT.sim(), rng_of(22)
+    state = np.stack([sim.initial(rng) for _ in range(64)])
+    state[:, 3:7] = Rotation.random(64, rng=23).as_quat(scalar_first=True)
+    for _ in range(30):
+        state = sim.advance(state, rng.uniform(-1, 1, (64, 8)))
+    lying = Rotation.from_quat(state[:, 3:7], scalar_first=True).as_matrix()[:, 2, 2] < 0
+    assert 10 < lying.sum() < 54
+    return sim, state, rng.uniform(-1, 1, (64, 8)), rng.uniform(-3.1, 3.1, 64)
+
+
+def up_to_sign(obs):
+    """Observations (B, 27) whose quaternion has its largest entry above zero: q and -q are the same turn."""
+    largest = np.take_along_axis(obs[:, 1:5], np.abs(obs[:, 1:5]).argmax(axis=1)[:, None], axis=1)
+    obs = obs.astype(np.float64)
+    obs[:, 1:5] *= np.sign(largest)
+    return obs
+
+
+def test_an_ant_does_the_same_whichever_way_it_faces(ants):
+    """Why its models may see all ants face one way.  MuJoCo's friction (a pyramid in the world's axes) is no exception
+    that a model could see; where friction is a cone, nothing is left of it.
+    """
+    sim, state, act, angle = ants
+    off = []
+    for cone in mujoco.mjtCone.mjCONE_PYRAMIDAL, mujoco.mjtCone.mjCONE_ELLIPTIC:
+        sim.model.opt.cone = cone
+        here, there = (sim.observe(sim.advance(before, act)) for before in (state, headed(state, angle)))
+        turned = nets.turned(here, np.float32(angle / 2), ANT.free_joint)
+        off.append((up_to_sign(turned) - up_to_sign(there)) / (here - sim.observe(state)).std(axis=0))
+    sim.model.opt.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    assert (off[0] ** 2).mean(axis=0).max() < 2e-3 and np.abs(off[1]).max() < 1e-4
+
+
+def test_facing_takes_the_heading_away_and_no_more(ants):
+    sim, state, _, angle = ants
+    obs, other = sim.observe(state), sim.observe(headed(state, angle))
+    (seen, half), (same_seen, _) = nets.facing(obs, ANT.free_joint), nets.facing(other, ANT.free_joint)
+    np.testing.assert_allclose(seen, same_seen, atol=1e-5)  # signs of the quaternions, too
+    np.testing.assert_allclose(nets.turned(seen, half, ANT.free_joint), obs, atol=1e-5)
+    np.testing.assert_allclose(np.sort(seen[:, 1:5] ** 2).sum(axis=1), 1, atol=1e-5)
+    seen_up, up = (Rotation.from_quat(x[:, 1:5], scalar_first=True).as_matrix()[:, 2, 2] for x in (seen, obs))
+    np.testing.assert_allclose(seen_up, up, atol=1e-5)  # it lies and leans as before
+    assert nets.facing(obs, 0)[0] is obs or (nets.facing(obs, 0)[0] == obs).all()
+
+
+def test_models_of_ants_predict_the_same_whichever_way_they_face(ants):
+    """`predict`, and `fit_dynamics` before it: turned data give the same models, but for the last digits."""
+    sim, state, act, angle = ants
+    cfg, rows = replace(TINY, env="ant", model_epochs=3, model_batch=8), len(state)
+    fitted, guesses = [], []
+    for turn in (np.zeros(rows), angle):
+        before = headed(state, turn)
+        obs, next_obs = sim.observe(before), sim.observe(headed(sim.advance(state, act), turn))
+        next_obs[:, 1:5] *= np.sign((next_obs[:, 1:5] * obs[:, 1:5]).sum(axis=1))[:, None]  # no jump to -q
+        data = envs.Batch(obs, np.float32(act), np.zeros(rows), next_obs, *np.zeros((2, rows), bool))
+        fitted.append(bremen.fit_dynamics(data, cfg, rng_of(1))[0])
+        guesses.append(nets.turned(bremen.predict(fitted[0], obs, data.act, 1, cfg), np.float32(-turn / 2), 13))
+    np.testing.assert_allclose(fitted[0].phi, fitted[1].phi, atol=1e-3)
+    np.testing.assert_allclose(up_to_sign(guesses[0]), up_to_sign(guesses[1]), atol=1e-4)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 7])

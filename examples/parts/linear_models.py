@@ -22,7 +22,7 @@ def fit(data, cfg, rng, report=bremen.ignore):
     """As bremen.fit_dynamics, for model_hidden = ().  -> bremen.Dynamics, info"""
     if cfg.model_hidden:
         raise ValueError("linear models have no hidden layers: model_hidden must be ()")
-    x, change = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
+    x, change = bremen.regression_rows(data, cfg)  # [obs, act] and next_obs - obs
     inputs, delta = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
     x, y = np.pad(inputs(x), ((0, 0), (0, 1)), constant_values=1), delta(change)  # a column of ones for the bias
     phi, losses, residuals = [], [], []
