@@ -19,6 +19,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 import envs
 import nets
@@ -230,7 +231,7 @@ def train_offline(
         # always a new one: the old critic was fitted with the old normaliser
         critic = trpo.new_critic(s.rng["init"], data.obs.shape[1], cfg)
         if cfg.pretrain_value:
-            critic = pretrain(critic, logged_paths(data), s.norm, cfg, s.rng["init"])
+            critic = envs.page("pretrain").pretrain(critic, data, s.norm, cfg, s.rng["init"])
         s = s._replace(beta=beta, theta=theta, critic=critic)
         yield {"stage": "clone", "state": s, **info}
     starts = start_states(data, cfg)
@@ -309,10 +310,10 @@ def renormalized(s, norm, cfg):
 
 def predict(dynamics, obs, act, member, cfg):
     """Next observations that a member expects, not clipped.  obs (B, S), act (B, A) clipped, member (int) -> (B, S)"""
-    seen, half = nets.facing(obs, envs.TASKS[cfg.env].free_joint)
-    x = dynamics.inputs(np.concatenate([seen, act], axis=1))
-    next_seen = seen + dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
-    return nets.turned(next_seen, half, envs.TASKS[cfg.env].free_joint)
+    free_joint = envs.TASKS[cfg.env].free_joint
+    x = dynamics.inputs(np.concatenate([nets.felt(obs, free_joint), act], axis=1))
+    change = dynamics.delta.undo(nets.mlp(dynamics.phi[member], x, model_sizes(cfg)))
+    return nets.moved(obs, obs + change, free_joint)
 
 
 def fit_dynamics(data, cfg, rng, report=ignore):
@@ -322,7 +323,7 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     validation are the same for all.  There are more than model_epochs epochs if model_steps needs them (the original:
     at most 200).  -> Dynamics, {"model_loss", "model_curve"} as `follow` says
     """
-    x, change = regression_rows(data, cfg)
+    x, change = regression_rows(data, cfg)  # [obs, act] and next_obs - obs
     x_norm, change_norm = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
     train, validation = split_rows(x_norm(x), change_norm(change), cfg.validation, rng)
     epochs_needed = math.ceil(cfg.model_steps * cfg.model_batch / len(train[0]))
@@ -333,13 +334,6 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     phi, info = follow(members, cfg.members * cfg.model_epochs, report)
     residuals = (change_norm.scale * held_out_residuals(phi, *validation, cfg)).astype(phi.dtype)
     return Dynamics(phi, x_norm, change_norm, *state_range(data, cfg), residuals), info
-
-
-def regression_rows(data, cfg):
-    """What models see, and what they shall predict, not normalised.  A Batch -> x (N, S + A), change (N, S)"""
-    free_joint = envs.TASKS[cfg.env].free_joint
-    seen, half = nets.facing(data.obs, free_joint)
-    return np.concatenate([seen, data.act], axis=1), nets.turned(data.next_obs - data.obs, -half, free_joint)
 
 
 def split_rows(x, y, share, rng):
@@ -513,6 +507,21 @@ def time_of(ended):
 # === options, evaluation, presets: a reader of the algorithm may stop here ===========================================
 
 
+def regression_rows(data, cfg):
+    """What models see and shall predict, [obs, act] and next_obs - obs.  A Batch -> x (N, S + A), change (N, S)
+
+    Of the ant, which has a free joint, it is what its body feels, see `nets.felt`: it does the same wherever it faces.
+    Its turn is the imaginary part of a quaternion, and its velocity changes in its own axes.
+    """
+    free, change = envs.TASKS[cfg.env].free_joint, data.next_obs - data.obs
+    if free is not None:
+        before, after = (Rotation.from_quat(obs[:, 1:5], scalar_first=True) for obs in (data.obs, data.next_obs))
+        change[:, 1:5] = (before.inv() * after).as_quat(canonical=True, scalar_first=True)
+        change[:, 1] = 0  # it follows from the other three
+        change[:, free : free + 3] = before.inv().apply(change[:, free : free + 3])
+    return np.concatenate([nets.felt(data.obs, free), data.act], axis=1), change
+
+
 def drawn_residuals(dynamics, T, B, cfg, rng):
     """What to add to predicted states: `model_noise` of residuals that members left on rows held out (the original: 0).
 
@@ -541,23 +550,6 @@ def log_ratio_to_clone(s, obs, act, cfg):
     log_policy = nets.log_prob(flat_act, *nets.gaussian(s.theta, flat_obs, net))
     log_clone = nets.log_prob(flat_act, *nets.gaussian(s.beta, flat_obs, net))
     return (log_policy - log_clone).reshape(obs.shape[:-1])
-
-
-def logged_paths(data):
-    """The rows of a Batch as one long path (N, 1) that restarts wherever an episode ended.  -> trpo.Paths"""
-    columns = {name: column[:, None] for name, column in data._asdict().items()}
-    return trpo.Paths(**columns, time=time_of(columns["terminated"] | columns["truncated"]))
-
-
-def pretrain(critic, paths, norm, cfg, rng, sweeps=20):
-    """Fit the value function to logged `paths` (T, B) before the first update.  -> Critic
-
-    Several times, because the lambda-returns that it is fitted to depend on the value function itself.
-    """
-    for _ in range(sweeps):
-        obs, time, _, target, _ = trpo.advantages(critic, paths, norm, cfg)
-        critic = trpo.fit_value(critic, obs, time, target, cfg, rng)
-    return critic
 
 
 def imagined_returns(s, starts, cfg, rng, n_paths=40):

@@ -108,7 +108,7 @@ class Task:
     frame_skip: int = 1  # simulator steps per action
     dt: float = 0.05  # time between two observations [s]; MuJoCo itself takes it from the xml
     hidden: int = 1  # how many entries of the state, the position in the plane, the observation leaves out
-    free_joint: int = 0  # where the velocity of a free joint begins in obs, if obs[1:5] is its quaternion; 0: no such
+    free_joint: int | None = None  # where the velocity of a free joint begins in obs, whose quaternion is obs[1:5]
     uniform_reset: float | None = None  # reset noise of `MujocoSim.initial` [m, rad and m/s, rad/s]
     shown: tuple = ((0, "height [m]"), (1, "angle [rad]"), (8, "forward speed [m/s]"))  # what model.png shows of obs
     obs_limit: float | tuple = np.inf  # Gymnasium is told that observations are in [-obs_limit, obs_limit]

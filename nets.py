@@ -282,10 +282,9 @@ def rollout(actor, world, pool, noise, residuals, member):
     s, steps = pool[0], []
     for t, k in enumerate(member):
         act = mlp(actor.theta, (s - actor.mean) / actor.scale, actor.sizes, actor.limit) + noise[t]
-        seen, half = facing(s, world.free)  # the models' view; without a free joint s itself
-        x = np.concatenate([seen, np.clip(act, -actor.limit, actor.limit)], axis=1)
+        x = np.concatenate([felt(s, world.free), np.clip(act, -actor.limit, actor.limit)], axis=1)
         change = mlp(world.phi[k], (x - world.in_mean) / world.in_scale, world.sizes)
-        next_obs = turned(seen + change * world.out_scale + world.out_mean + residuals[t], half, world.free)
+        next_obs = moved(s, s + change * world.out_scale + world.out_mean + residuals[t], world.free)
         next_obs = np.clip(next_obs, world.clip_low, world.clip_high)
         terminated = ~np.all((world.box_low < next_obs) & (next_obs < world.box_high), axis=1)
         steps.append((s, act, next_obs, terminated))
@@ -434,33 +433,47 @@ def adam_epoch_fast(theta, state, x, y, order, batch, lr, sizes, limit=None, gra
 
 
 @compiled
-def turned(obs, half, free_joint):
-    """Observations of robots turned by twice `half` (B,) [rad] about the vertical axis, or changes of them.  -> (B, S)
-
-    Pairs of entries turn: w and z, x and y of the quaternion, and the horizontal velocity at obs[:, free_joint].
-    """
-    if free_joint == 0:
-        return obs
-    out = obs.copy()
-    for i, j, angle in ((1, 4, half), (2, 3, half), (free_joint, free_joint + 1, half + half)):
-        for b in range(len(obs)):
-            c, s = np.cos(angle[b]), np.sin(angle[b])
-            out[b, i], out[b, j] = c * obs[b, i] - s * obs[b, j], s * obs[b, i] + c * obs[b, j]
-    return out
+def _turned(v, q, sign):
+    """The vector v [x, y, z] turned by the quaternion q of any length, or back if sign is -1.  -> x, y, z"""
+    w, x, y, z = q[0], sign * q[1], sign * q[2], sign * q[3]
+    c = 2 / (w * w + x * x + y * y + z * z)
+    a, b, c = c * (y * v[2] - z * v[1]), c * (z * v[0] - x * v[2]), c * (x * v[1] - y * v[0])  # twice the cross product
+    return v[0] + w * a + y * c - z * b, v[1] + w * b + z * a - x * c, v[2] + w * c + x * b - y * a
 
 
 @compiled
-def facing(obs, free_joint):
-    """Robots with a free joint as if all faced the same way: models need not learn a step anew for every heading.
+def felt(obs, free):
+    """What models see of robots with a free joint: what the body feels, whichever way it faces.  (B, S) -> (B, S)
 
-    A turn by psi multiplies w + iz and x + iy of the quaternion [w, x, y, z] = obs[:, 1:5] by exp(i psi / 2).  Both
-    tell psi; the larger one does even when a robot lies on its back.  obs (B, S) -> the same, psi / 2 (B,)
+    In the body's own axes: which way is up, for the quaternion in obs[:, 1:5], and the velocity in obs[:, free:free+3].
     """
-    half = np.zeros(len(obs), obs.dtype)
-    for b in range(len(obs) if free_joint else 0):
+    if free is None:  # Numba does not even compile the rest then
+        return obs
+    seen = obs.copy()
+    for b in range(len(obs)):
+        seen[b, 1] = 0
+        seen[b, 2], seen[b, 3], seen[b, 4] = _turned((0.0, 0.0, 1.0), obs[b, 1:5], -1)
+        seen[b, free], seen[b, free + 1], seen[b, free + 2] = _turned(obs[b, free : free + 3], obs[b, 1:5], -1)
+    return seen
+
+
+@compiled
+def moved(obs, felt_sum, free):
+    """Next observations, if felt_sum is obs plus a change as `bremen.regression_rows` has it.  (B, S) -> (B, S)"""
+    if free is None:
+        return felt_sum
+    next_obs, d = felt_sum.copy(), felt_sum - obs
+    for b in range(len(obs)):
         w, x, y, z = obs[b, 1], obs[b, 2], obs[b, 3], obs[b, 4]
-        half[b] = np.arctan2(z, w) if w * w + z * z > x * x + y * y else np.arctan2(y, x)
-    return turned(obs, -half, free_joint), half
+        i, j, k = d[b, 2], d[b, 3], d[b, 4]  # the product of [w, x, y, z] and the turn [r, i, j, k], with length 1
+        r, size = np.sqrt(max(0.0, 1 - i * i - j * j - k * k)), np.sqrt(w * w + x * x + y * y + z * z)
+        next_obs[b, 1] = (w * r - x * i - y * j - z * k) / size
+        next_obs[b, 2] = (w * i + x * r + y * k - z * j) / size
+        next_obs[b, 3] = (w * j + y * r + z * i - x * k) / size
+        next_obs[b, 4] = (w * k + z * r + x * j - y * i) / size
+        next_obs[b, free], next_obs[b, free + 1], next_obs[b, free + 2] = _turned(d[b, free : free + 3], obs[b, 1:5], 1)
+        next_obs[b, free : free + 3] += obs[b, free : free + 3]
+    return next_obs
 
 
 @compiled
@@ -473,7 +486,7 @@ def rollout_fast(actor, world, pool, noise, residuals, member):
     s = pool[0].copy()
     o, x = np.empty((B, S), pool.dtype), np.empty((B, S + A), pool.dtype)  # normalised inputs of policy and model
     for t in range(T):
-        seen, half = facing(s, world.free)
+        seen = felt(s, world.free)
         for b in range(B):
             for j in range(S):
                 o[b, j] = (s[b, j] - actor.mean[j]) / actor.scale[j]
@@ -488,8 +501,8 @@ def rollout_fast(actor, world, pool, noise, residuals, member):
         change = _forward(world.phi[member[t]], world.sizes, x)[-1]
         for b in range(B):
             for j in range(S):
-                change[b, j] = seen[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j] + residuals[t, b, j]
-        next_s = turned(change, half, world.free)
+                change[b, j] = s[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j] + residuals[t, b, j]
+        next_s = moved(s, change, world.free)
         for b in range(B):
             healthy = True
             for j in range(S):

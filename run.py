@@ -28,7 +28,6 @@ try:
     import bremen
     import envs
     import nets
-    import trpo
 
     if not hasattr(bremen, "train_offline"):  # a folder or file of this name that came first
         found = bremen.__file__ or list(bremen.__path__)[0]
@@ -214,7 +213,7 @@ def run_offline(cfg, opts):
     progress = page("progress").Progress()
     if state is None and "models" in opts:
         state = page("fitted_models").fitted_models(Path(opts["models"]), cfg, history, progress)
-    records = bremen.train_offline(cfg, data, state, **timed_parts(progress), report=progress)
+    records = bremen.train_offline(cfg, data, state, **progress.parts(), report=progress)
     train(cfg, folder, records, history, progress, data.obs[data.episode_starts()])
 
 
@@ -230,16 +229,9 @@ def run_recursive(cfg, opts):
     else:
         page("resume").start_run(folder, cfg, history)
     progress = page("progress").Progress()
-    parts = timed_parts(progress) | {"deploy": progress.timed("deploy")(bremen.collect_batch)}
+    parts = progress.parts() | {"deploy": progress.timed("deploy")(bremen.collect_batch)}
     records = bremen.train_recursive(cfg, batches, state, **parts, report=progress)
     train(cfg, folder, records, history, progress, starts)
-
-
-def timed_parts(progress):
-    """The parts of Algorithm 2, with a clock on each.  -> {name: function}"""
-    parts = {"fit": bremen.fit_dynamics, "clone": bremen.clone_behavior, "imagine": bremen.imagine_paths}
-    parts["improve"] = trpo.improve
-    return {name: progress.timed(name)(part) for name, part in parts.items()}
 
 
 def train(cfg, folder, records, history, progress, starts=None):

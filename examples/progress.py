@@ -5,7 +5,9 @@ import time
 
 from tqdm import tqdm
 
+import bremen
 import run
+import trpo
 
 
 class Progress:
@@ -45,6 +47,12 @@ class Progress:
         began = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def parts(self):
+        """The parts of Algorithm 2, with a clock on each.  -> {name: function}"""
+        parts = {"fit": bremen.fit_dynamics, "clone": bremen.clone_behavior, "imagine": bremen.imagine_paths}
+        parts["improve"] = trpo.improve
+        return {name: self.timed(name)(part) for name, part in parts.items()}
 
     def lap(self):
         """Seconds per part since the last call.  -> {"<part>_seconds": s}"""
