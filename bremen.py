@@ -80,6 +80,7 @@ class Config:
     alpha: float = 0.0  # how much of log(policy / clone) is taken off each reward; larger: stays nearer to the clone
     # trust region
     target_kl: float = 1e-3  # delta [nats], radius of the trust region; larger: faster, and exploits the models sooner
+    target_kl_end: float = 1.0  # share of it that is left at the last update, linear in between; smaller: a calmer end
     gamma: float = 0.99  # discount; nearer to 1: looks further ahead, with more noise
     lam: float = 0.95  # lambda of generalised advantage estimation
     cg_iters: int = 10  # conjugate-gradient iterations
@@ -237,7 +238,8 @@ def train_offline(
     starts = start_states(data, cfg)
     while s.updates < cfg.updates_by(s.deployments):  # imagine, improve: one trust region after another
         paths, info = imagine(s, starts, cfg, s.rng["imagine"])
-        theta, critic, more = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), cfg, s.rng["imagine"])
+        step = replace(cfg, target_kl=target_kl_after(cfg, s.updates, s.deployments))
+        theta, critic, more = improve(s.theta, s.critic, paths, s.norm, policy_net(cfg), step, s.rng["imagine"])
         s = s._replace(theta=theta, critic=critic, updates=s.updates + 1)
         yield {"stage": "update", "state": s, **info, **more}
     return s
@@ -507,11 +509,17 @@ def time_of(ended):
 # === options, evaluation, presets: a reader of the algorithm may stop here ===========================================
 
 
+def target_kl_after(cfg, updates, deployment):
+    """Radius of the trust region of the next update; each deployment begins with cfg.target_kl.  -> delta [nats]"""
+    first, last = cfg.updates_by(deployment - 1), cfg.updates_by(deployment)
+    return cfg.target_kl * (1 - (1 - cfg.target_kl_end) * (updates - first) / max(1, last - 1 - first))
+
+
 def regression_rows(data, cfg):
     """What models see and shall predict, [obs, act] and next_obs - obs.  A Batch -> x (N, S + A), change (N, S)
 
     Of the ant, which has a free joint, it is what its body feels, see `nets.felt`: it does the same wherever it faces.
-    Its turn is the imaginary part of a quaternion, and its velocity changes in its own axes.
+    Its turn is the imaginary part of a quaternion, its velocity changes in its own axes (the original: as observed).
     """
     free, change = envs.TASKS[cfg.env].free_joint, data.next_obs - data.obs
     if free is not None:

@@ -443,10 +443,7 @@ def _turned(v, q, sign):
 
 @compiled
 def felt(obs, free):
-    """What models see of robots with a free joint: what the body feels, whichever way it faces.  (B, S) -> (B, S)
-
-    In the body's own axes: which way is up, for the quaternion in obs[:, 1:5], and the velocity in obs[:, free:free+3].
-    """
+    """Observations (B, S) as models see them: of a free joint, which way is up and its velocity, in the body's axes."""
     if free is None:  # Numba does not even compile the rest then
         return obs
     seen = obs.copy()

@@ -324,13 +324,10 @@ def evaluation(cfg, folder, state, starts):
 
 def summary(returns):
     """Mean and standard deviation of returns (E,), None where there are none, and both as text.  -> dict"""
-    mean, std = (float(np.mean(returns)), float(np.std(returns))) if len(returns) else (None, None)
-    return {"mean": mean, "std": std, "text": returns_text(mean, std, len(returns))}
-
-
-def returns_text(mean, std, episodes):
-    """Mean and standard deviation of the returns of `episodes` episodes.  -> text"""
-    return f"{mean:,.0f} ± {std:,.0f} over {episodes} episodes" if episodes else "unknown (no complete episode)"
+    if len(returns) == 0:
+        return {"mean": None, "std": None, "text": "unknown (no complete episode)"}
+    mean, std = float(np.mean(returns)), float(np.std(returns))
+    return {"mean": mean, "std": std, "text": f"{mean:,.0f} ± {std:,.0f} over {len(returns)} episodes"}
 
 
 # --- the data of a run ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import bremen
 import run
 
 safe_files = run.page("safe_files")
@@ -69,9 +70,13 @@ def plot_kl(ax, cfg, history):
     """Size of the updates, beside the trust region."""
     x, kl = ([row.get(name, np.nan) for row in history.rows] for name in ("updates", "kl"))
     ax.plot(x, kl, color="C3", marker="o", ms=3)
-    ax.axhline(cfg.target_kl, color="0.35", ls=":", label="trust region")
+    if cfg.target_kl_end < 1:
+        radius = [bremen.target_kl_after(cfg, row["updates"] - 1, row["deployment"]) for row in history.rows[1:]]
+        ax.plot(x, [cfg.target_kl, *radius], color="0.35", ls=":", label="trust region")
+    else:
+        ax.axhline(cfg.target_kl, color="0.35", ls=":", label="trust region")
     ax.set(xlabel="TRPO updates", ylabel="KL [nats]", title="size of one update", ylim=(0, 1.15 * cfg.target_kl))
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(frameon=False, loc="lower left" if cfg.target_kl_end < 1 else "lower right")
 
 
 def figure(**options):

@@ -220,9 +220,14 @@ def curve(r):
 
 
 def legend_below(fig, axes, columns):
-    """One legend for all axes, whichever of them show a line."""
+    """One legend for all axes, whichever of them show a line, in at most so many columns as the figure is wide."""
     lines = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels())}
-    fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=columns, frameon=False)
+    show = lambda n: fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=n, frameon=False)
+    for n in range(columns, 0, -1):
+        legend = show(n)
+        if n == 1 or legend.get_window_extent().width <= fig.bbox.width:
+            return
+        legend.remove()
 
 
 def figure(experiments, path):

@@ -1393,6 +1393,26 @@ def test_pretraining_explains_the_returns_of_logged_episodes(value):
     assert fits[0] < 0.1 and fits[1] > 0.5
 
 
+def test_the_trust_region_shrinks_within_each_deployment():
+    """By hand: in four updates from delta to a tenth of it, and once more after the next deployment."""
+    cfg = replace(TINY, mode="recursive", deployments=2, iterations=4, iteration_updates=2, target_kl_end=0.1)
+    radius = [bremen.target_kl_after(cfg, u, 1 + u // 4) / cfg.target_kl for u in range(8)]
+    np.testing.assert_allclose(radius, 2 * [1, 0.7, 0.4, 0.1])
+    assert all(bremen.target_kl_after(TINY, u, 1) == TINY.target_kl for u in range(4)), "to the last bit"
+
+
+def test_the_trust_region_of_a_run_shrinks(data):
+    seen = []
+
+    def improve(theta, critic, paths, norm, net, cfg, rng):
+        seen.append(cfg.target_kl)
+        return trpo.improve(theta, critic, paths, norm, net, cfg, rng)
+
+    rows = train(data, improve=improve, target_kl_end=0.25)
+    np.testing.assert_allclose(seen, np.linspace(1, 0.25, 4) * TINY.target_kl)
+    assert all(row["kl"] <= delta for row, delta in zip([r for r in rows if "kl" in r], seen))
+
+
 def test_pretrain_value_is_used(data):
     plain, fitted = (train(data, pretrain_value=flag)[1]["state"] for flag in (False, True))
     assert same(plain.theta, fitted.theta) and not same(plain.critic, fitted.critic)

@@ -185,6 +185,21 @@ def test_curves_of_another_library_alone_are_levels(tmp_path):
         assert len(set(image.convert("RGB").resize((100, 50)).get_flattened_data())) > 20
 
 
+@pytest.mark.parametrize("words", [1, 8, 40])
+def test_a_legend_is_no_wider_than_its_figure(words):
+    """Unless a single label is: then there is one column."""
+    fig = tables.picture.figure(figsize=(9, 4))
+    ax = fig.subplots()
+    for i in range(9):
+        ax.plot([0, 1], label=f"{i}" + " label" * words)
+    tables.legend_below(fig, [ax], 4)
+    fig.draw_without_rendering()
+    (legend,) = fig.legends
+    columns = len({round(text.get_window_extent().x0) for text in legend.get_texts()})
+    assert len(legend.get_texts()) == 9 and columns == {1: 4, 8: 2, 40: 1}[words]
+    assert legend.get_window_extent().width <= fig.bbox.width or columns == 1
+
+
 def test_an_environment_with_two_sizes_of_data_has_two_tables(finished, tmp_path):
     """Scores after few and after many transitions are not averaged; without a second size there is one table."""
     for env, n in (("pendulum", 300), ("hopper", 600)):
