@@ -112,7 +112,7 @@ class Config:
         """What its preset changes in the defaults, for its mode and its environment.  -> {field: value}"""
         tables, numbers = [PRESETS[self.preset]], {}
         if self.mode == "recursive":
-            tables.append(RECURSIVE[self.preset])
+            tables.append(RECURSIVE.get(self.preset, {}))
         elif self.mode == "evaluate":
             tables.append({"*": dict(eval_episodes=100)})
         for table in tables:  # what comes later wins
@@ -593,7 +593,8 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
                        gamma=0.995),
         "walker2d": dict(model_hidden=(256, 256, 256), model_steps=60_000, iterations=7, std=0.3, gamma=0.995,
                          start="initial"),
-        "ant": dict(model_hidden=(256, 256, 256), lam=0.97, start="initial"),
+        "ant": dict(model_hidden=(256, 256, 256), iterations=12, imagined_steps=30_000, std=0.3, learn_std=True,
+                    target_kl=0.01, target_kl_end=0.02, gamma=0.995, lam=0.97, start="initial"),
         "half_cheetah": dict(model_lr=6e-3, model_lr_last=0.0, model_noise=0.5, iterations=10, target_kl=4e-3),
         "cheetah_run": dict(model_lr=6e-3, model_lr_last=0.0, model_noise=0.25, iterations=10, target_kl=4e-3),
         "pendulum": dict(model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4, policy_hidden=(64, 64),
@@ -608,7 +609,6 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
     },
 }  # fmt: skip
 RECURSIVE = {  # what mode recursive changes on top of that; all other numbers are those of mode offline
-    "smoke": {},
     "classroom": {
         "*": dict(n_train=300_000, deployments=6, model_lr=2e-3, model_lr_last=1e-4, model_steps=30_000, model_epochs=1,
                   iterations=24, iteration_updates=25, std=0.2, target_kl=0.01, model_noise=0.0),
@@ -616,7 +616,7 @@ RECURSIVE = {  # what mode recursive changes on top of that; all other numbers a
                        iterations=50, std=0.3, target_kl=0.005, gamma=0.997, lam=0.97),
         "walker2d": dict(n_train=600_000, deployments=10, iterations=40, std=0.3, gamma=0.997, lam=0.97),
         "ant": dict(deployed_steps=200, model_hidden=(256, 256), model_steps=15_000, iterations=18, std=0.3,
-                    target_kl=0.005),
+                    imagined_steps=20_000, learn_std=False, target_kl=0.005, target_kl_end=1.0, gamma=0.99),
         "pendulum": dict(n_train=10_000, deployments=5, model_steps=5000, iterations=20, target_kl=0.02),
     },
     "paper": {

@@ -244,13 +244,17 @@ def save_checkpoint(path, cfg, state, history):
     safe_files.write_npz(path, **pack(state, "state"), meta=json.dumps(meta))
 
 
+SINCE = ("target_kl_end",)  # fields that came later, and whose defaults change nothing
+
+
 def load_checkpoint(path, cfg):
     """The checkpoint of a run with exactly this Config.  -> bremen.State, run.History; or envs.DataError"""
     arrays = envs.read_npz(path)
     meta = envs.read_meta(path, arrays)
     try:
         config = json.loads(json.dumps(asdict(cfg)))  # tuples become lists
-        if any(meta["config"][name] != value for name, value in config.items() if name not in run.PLACES):
+        theirs = {name: config[name] for name in SINCE} | meta["config"]  # what was not a number of the run yet
+        if any(theirs[name] != value for name, value in config.items() if name not in run.PLACES):
             raise ValueError("of another run than config.json beside it describes")
         learnt = LEARNT & {name.split(".")[1] for name in arrays if name.startswith("state.")}
         if learnt not in STAGES:
@@ -259,6 +263,8 @@ def load_checkpoint(path, cfg):
         state, history = fill(like, arrays, "state"), checked(run.History(**meta["history"]))
         for name, generator in state.rng.items():
             generator.bit_generator.state = meta["rng"][name]
+        if state.dynamics and envs.TASKS[cfg.env].free_joint is not None and state.dynamics.inputs.std[1] > 0:
+            raise ValueError("its models saw the world's axes, as in earlier versions: fit them anew in a new run")
         if not 0 <= state.updates <= cfg.updates_by(state.deployments) <= cfg.updates_by(cfg.deployments):
             raise ValueError(f"{state.updates} updates in {state.deployments} deployments")
         return state, history

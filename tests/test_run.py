@@ -1125,6 +1125,38 @@ def test_the_checkpoint_before_a_damaged_one_is_usable(finished, dataset, here, 
     same_results(finished, folder)
 
 
+def test_a_run_of_a_version_without_a_later_field_goes_on(finished, dataset, here, no_pictures, monkeypatch):
+    with monkeypatch.context() as patch:
+        trip(patch, (bremen, "imagine_paths"), 4, Killed())
+        with pytest.raises(Killed):
+            run.main([*PENDULUM, "--data", str(dataset)])
+    folder = here / "log/pendulum/offline/bremen/bremen0"
+    path = folder / "checkpoint.npz"
+    meta = envs.read_meta(path, envs.read_npz(path))
+    whole = json.loads((folder / "config.json").read_text())
+    for config in meta["config"], whole:
+        assert config.pop("target_kl_end") == 1.0
+    (folder / "config.json").write_text(json.dumps(whole))
+    rewritten(path, path, meta=json.dumps(meta))
+    go("--resume", folder)
+    same_results(finished, folder)
+
+
+def test_ants_whose_models_saw_the_worlds_axes_are_refused(here, no_pictures, capsys):
+    """Nothing else in such a checkpoint would look wrong."""
+    go("--env", "ant", "--mode", "offline", "--preset", "smoke", "--n_train", "500", "--threads", "1")
+    path = here / "log/ant/offline/bremen/bremen0/checkpoint.npz"
+    run.page("resume").load_checkpoint(path, run.read_config({}, path.with_name("config.json")))
+    std = envs.read_npz(path)["state.dynamics.inputs.std"]
+    assert std[1] == 0  # where the quaternion begins
+    std[1] = 0.5
+    rewritten(path, path, **{"state.dynamics.inputs.std": std})
+    (path.with_name("checkpoint_before.npz")).unlink()
+    before = tree(here)
+    assert run.main(["--resume", str(path.parent)]) == 2
+    assert "fit them anew" in stderr_line(capsys) and tree(here) == before
+
+
 HISTORIES = {  # what is wrong: the history -> its wrong part
     "a row without numbers": lambda history: {"rows": [{"updates": 0}]},
     "a row with text": lambda history: {"rows": [history["rows"][0] | {"kl": "small"}]},
