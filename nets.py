@@ -443,7 +443,7 @@ def _turned(v, q, sign):
 
 @compiled
 def felt(obs, free):
-    """Observations (B, S) as models see them: of a free joint, which way is up and its velocity, in the body's axes."""
+    """Observations as models see them: of a free joint which way is up, and its velocity, in its axes.  -> (B, S)"""
     if free is None:  # Numba does not even compile the rest then
         return obs
     seen = obs.copy()
