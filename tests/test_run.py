@@ -1856,7 +1856,8 @@ EVERYTHING = dict(
     clone_batch=33, clone_steps=9,
     bc_init=False, std=0.3, learn_std=True, iterations=1, iteration_updates=3, imagined_steps=90, horizon=30,
     start="reset",
-    clip_states=False, member_per="path", model_noise=0.5, alpha=0.25, target_kl=0.02, target_kl_end=0.5, gamma=0.9, lam=0.8, cg_iters=4,
+    clip_states=False, member_per="path", model_noise=0.5, alpha=0.25, target_kl=0.02, target_kl_end=0.5,
+    gamma=0.9, lam=0.8, cg_iters=4,
     cg_damping=0.2, fisher_rows=0.5, backtrack=0.7, max_backtracks=5, accept_ratio=0.05, value="linear",
     value_hidden=[4], value_epochs=2, value_batch=45, value_lr=3e-3, eval_episodes=3, eval_interval_episodes=2,
 )  # fmt: skip
