@@ -487,11 +487,13 @@ def load_dataset(path, task=None):
     if meta.get("env") not in list(tasks):  # a list, because what a file says may not be hashable
         raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {', '.join(tasks)}")
     n, task = arrays["rew"].size, tasks[meta["env"]]
-    S, A = task.obs_dim, task.act_dim
-    shapes = Batch((n, S), (n, A), (n,), (n, S), (n,), (n,))
+    shapes = Batch((n, task.obs_dim), (n, task.act_dim), (n,), (n, task.obs_dim), (n,), (n,))
     kinds = Batch("float", "float", "float", "float", "bool", "bool")
     rules = zip(Batch._fields, shapes, kinds)
-    return Batch(*(_column(f"{path}: {name}", arrays[name], shape, kind) for name, shape, kind in rules)), meta
+    data = Batch(*(_column(f"{path}: {name}", arrays[name], shape, kind) for name, shape, kind in rules))
+    if task.free_joint is not None and not (data.obs[:, 1:5].any(axis=1) & data.next_obs[:, 1:5].any(axis=1)).all():
+        raise DataError(f"{path}: a quaternion, columns 1 to 4 of obs and next_obs, is zero and tells no direction")
+    return data, meta
 
 
 def _column(name, x, shape, kind):
