@@ -324,10 +324,8 @@ def evaluation(cfg, folder, state, starts):
 
 def summary(returns):
     """Mean and standard deviation of returns (E,), None where there are none, and both as text.  -> dict"""
-    if len(returns) == 0:
-        return {"mean": None, "std": None, "text": "unknown (no complete episode)"}
-    mean, std = float(np.mean(returns)), float(np.std(returns))
-    return {"mean": mean, "std": std, "text": f"{mean:,.0f} ± {std:,.0f} over {len(returns)} episodes"}
+    mean, std = (float(np.mean(returns)), float(np.std(returns))) if len(returns) else (None, None)
+    return {"mean": mean, "std": std, "text": page("progress").returns_text(mean, std, len(returns))}
 
 
 # --- the data of a run ----------------------------------------------------------------------------------------------

@@ -254,7 +254,7 @@ def update_case(share, opts, stack):
 def fit_work(cfg, n, held, epochs=1):
     """Training rows, and the function of no arguments that gives each model so many epochs on n of them."""
     data = transitions(n + held)
-    x, delta = np.concatenate([data.obs, data.act], axis=1), data.next_obs - data.obs
+    x, delta = bremen.regression_rows(data, cfg)
     x, y = nets.Normalizer.fit(x)(x), nets.Normalizer.fit(delta)(delta)
     rngs = map(np.random.default_rng, range(cfg.members))
     members = [bremen.fit_member(x[held:], y[held:], x[:held], y[:held], cfg, rng) for rng in rngs]

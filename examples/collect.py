@@ -72,9 +72,7 @@ def collect(cfg, opts):
         raise run.UsageError(f"{path} exists: name another file with --out")
     with run.writing(path, "--out names another place"):
         meta = make_dataset(cfg, path, opts.get("policy"), opts.get("std"))
-    text = "unknown (no complete episode)"
-    if meta["episodes"]:
-        text = f"{meta['return_mean']:,.0f} ± {meta['return_std']:,.0f} over {meta['episodes']} episodes"
+    text = run.page("progress").returns_text(meta["return_mean"], meta["return_std"], meta["episodes"])
     run.say(f"{path}: {meta['transitions']:,} transitions, return {text}")
 
 

@@ -9,8 +9,9 @@ def pretrain(critic, data, norm, cfg, rng, sweeps=20):
 
     Several times, because the lambda-returns that it is fitted to depend on the value function itself.
     """
+    paths = logged_paths(data)
     for _ in range(sweeps):
-        obs, time, _, target, _ = trpo.advantages(critic, logged_paths(data), norm, cfg)
+        obs, time, _, target, _ = trpo.advantages(critic, paths, norm, cfg)
         critic = trpo.fit_value(critic, obs, time, target, cfg, rng)
     return critic
 

@@ -61,6 +61,11 @@ class Progress:
         return laps
 
 
+def returns_text(mean, std, episodes):
+    """Mean and standard deviation of the returns of `episodes` episodes.  -> text"""
+    return f"{mean:,.0f} ± {std:,.0f} over {episodes} episodes" if episodes else "unknown (no complete episode)"
+
+
 def row_text(row):
     """One line about an iteration.  -> text"""
     text = f"update {row['updates']:4d}: real return {row['real_return']:7,.0f} ± {row['real_return_std']:5,.0f}"

@@ -253,7 +253,7 @@ def load_checkpoint(path, cfg):
     meta = envs.read_meta(path, arrays)
     try:
         config = json.loads(json.dumps(asdict(cfg)))  # tuples become lists
-        theirs = {name: config[name] for name in SINCE} | meta["config"]  # what was not a number of the run yet
+        theirs = {name: getattr(bremen.Config, name) for name in SINCE} | meta["config"]
         if any(theirs[name] != value for name, value in config.items() if name not in run.PLACES):
             raise ValueError("of another run than config.json beside it describes")
         learnt = LEARNT & {name.split(".")[1] for name in arrays if name.startswith("state.")}

@@ -829,6 +829,15 @@ def trip(monkeypatch, place, call, error, about=""):
     monkeypatch.setattr(*place, f)
 
 
+def killed(here, dataset, monkeypatch, place, call, *about):
+    """A run that a power cut ends at a call of the function at `place`, see `trip`.  -> its folder"""
+    with monkeypatch.context() as patch:
+        trip(patch, place, call, Killed(), *about)
+        with pytest.raises(Killed):
+            run.main([*PENDULUM, "--data", str(dataset)])
+    return here / "log/pendulum/offline/bremen/bremen0"
+
+
 MOMENTS = {  # four calls of imagine_paths in all, three evaluations, four checkpoints
     "before the clone": ((bremen, "clone_behavior"), 1),
     "in the first update": ((bremen, "imagine_paths"), 1),
@@ -843,12 +852,8 @@ MOMENTS = {  # four calls of imagine_paths in all, three evaluations, four check
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_killed_and_resumed_gives_the_same_bytes(moment, finished, dataset, here, no_pictures, monkeypatch):
-    with monkeypatch.context() as patch:
-        place, call, *about = MOMENTS[moment]
-        trip(patch, place, call, Killed(), *about)
-        with pytest.raises(Killed):
-            run.main([*PENDULUM, "--data", str(dataset)])
-    (folder,) = here.glob("log/pendulum/offline/bremen/bremen0")
+    place, call, *about = MOMENTS[moment]
+    folder = killed(here, dataset, monkeypatch, place, call, *about)
     go("--resume", folder)
     same_results(finished, folder)
     assert sorted(p.name for p in folder.iterdir()) == PROMISED
@@ -865,11 +870,7 @@ def test_resuming_a_finished_run_changes_no_result(reference, finished, tmp_path
 
 def test_restore_path_goes_on_with_a_run(finished, dataset, here, no_pictures, monkeypatch):
     """The original's name for --resume."""
-    with monkeypatch.context() as patch:
-        trip(patch, (bremen, "imagine_paths"), 3, Killed())
-        with pytest.raises(Killed):
-            run.main([*PENDULUM, "--data", str(dataset)])
-    folder = here / "log/pendulum/offline/bremen/bremen0"
+    folder = killed(here, dataset, monkeypatch, (bremen, "imagine_paths"), 3)
     go("--restore_path", folder)
     same_results(finished, folder)
 
@@ -1111,11 +1112,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(again, here, no_pictures, mo
 
 def test_the_checkpoint_before_a_damaged_one_is_usable(finished, dataset, here, no_pictures, monkeypatch, capsys):
     """The message names it; put in its place, it completes the run to the same bytes."""
-    with monkeypatch.context() as patch:
-        trip(patch, (bremen, "imagine_paths"), 4, Killed())
-        with pytest.raises(Killed):
-            run.main([*PENDULUM, "--data", str(dataset)])
-    folder = here / "log/pendulum/offline/bremen/bremen0"
+    folder = killed(here, dataset, monkeypatch, (bremen, "imagine_paths"), 4)
     (folder / "checkpoint.npz").write_bytes((folder / "checkpoint.npz").read_bytes()[:-20])
     before = tree(here)
     assert run.main(["--resume", str(folder)]) == 2
@@ -1126,11 +1123,7 @@ def test_the_checkpoint_before_a_damaged_one_is_usable(finished, dataset, here, 
 
 
 def test_a_run_of_a_version_without_a_later_field_goes_on(finished, dataset, here, no_pictures, monkeypatch):
-    with monkeypatch.context() as patch:
-        trip(patch, (bremen, "imagine_paths"), 4, Killed())
-        with pytest.raises(Killed):
-            run.main([*PENDULUM, "--data", str(dataset)])
-    folder = here / "log/pendulum/offline/bremen/bremen0"
+    folder = killed(here, dataset, monkeypatch, (bremen, "imagine_paths"), 4)
     path = folder / "checkpoint.npz"
     meta = envs.read_meta(path, envs.read_npz(path))
     whole = json.loads((folder / "config.json").read_text())
@@ -1151,10 +1144,22 @@ def test_ants_whose_models_saw_the_worlds_axes_are_refused(here, no_pictures, ca
     assert std[1] == 0  # where the quaternion begins
     std[1] = 0.5
     rewritten(path, path, **{"state.dynamics.inputs.std": std})
-    (path.with_name("checkpoint_before.npz")).unlink()
+    path.with_name("checkpoint_before.npz").unlink()
     before = tree(here)
     assert run.main(["--resume", str(path.parent)]) == 2
     assert "fit them anew" in stderr_line(capsys) and tree(here) == before
+
+
+@pytest.mark.parametrize("column", ["obs", "next_obs"])
+def test_ants_without_a_direction_are_refused(column, here, capsys):
+    """In one line, before anything is fitted: no rotation belongs to a quaternion of zeros."""
+    go("--mode", "collect", "--env", "ant", "--n_train", "50", "--out", "sound.npz")
+    rows = envs.read_npz(here / "sound.npz")[column]
+    rows[7, 1:5] = 0
+    rewritten(here / "sound.npz", here / "data.npz", **{column: rows})
+    before = tree(here)
+    assert run.main("--env ant --mode offline --preset smoke --data data.npz".split()) == 2
+    assert "quaternion" in stderr_line(capsys) and tree(here) == before
 
 
 HISTORIES = {  # what is wrong: the history -> its wrong part
