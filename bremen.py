@@ -129,7 +129,7 @@ class Config:
 
 class Dynamics(NamedTuple):
     """An ensemble: parameters phi (K, P), normalisers of `regression_rows`, the smallest and largest states (S,) that
-    an imagined path may reach, and residuals on rows held out (K * RESIDUALS, S)."""
+    an imagined path may reach, and residuals (K * RESIDUALS, S) as `held_out_residuals` says."""
 
     phi: np.ndarray
     inputs: nets.Normalizer
@@ -334,7 +334,7 @@ def fit_dynamics(data, cfg, rng, report=ignore):
     seeds = rng.integers(2**63, size=cfg.members)
     members = [fit_member(*train, *validation, cfg, np.random.default_rng(seed)) for seed in seeds]
     phi, info = follow(members, cfg.members * cfg.model_epochs, report)
-    residuals = (change_norm.scale * held_out_residuals(phi, *validation, cfg)).astype(phi.dtype)
+    residuals = held_out_residuals(phi, *validation, cfg)
     return Dynamics(phi, x_norm, change_norm, *state_range(data, cfg), residuals), info
 
 
@@ -481,7 +481,7 @@ def imagine_paths(s, starts, cfg, rng):
 def parallel_rollout(s, cfg, pool, noise, members, residuals=None):
     """`nets.rollout` of a State's policy in its ensemble, groups of paths side by side on the worker threads.
 
-    pool (T, B, S), noise (T, B, A), residuals (T, B, S), by default 0.  members: a list of arrays (T,) that say which
+    pool (T, B, S), noise (T, B, A), residuals (T, B, S) or None.  members: a list of arrays (T,) that say which
     model predicts at each step: for all paths, or for each group.  -> obs, act, next_obs, terminated, all (T, B, ...)
     """
     task, net, d, dtype = envs.TASKS[cfg.env], policy_net(cfg), s.dynamics, s.theta.dtype
@@ -492,9 +492,9 @@ def parallel_rollout(s, cfg, pool, noise, members, residuals=None):
     if len(members) == 1:  # a group per worker, with the same array: the list is repeated
         members = members * min(pool.shape[1], nets.workers())
     in_groups = lambda x: [np.ascontiguousarray(part) for part in np.array_split(x, len(members), axis=1)]
-    residuals = np.zeros_like(pool) if residuals is None else residuals
+    residuals = [None] * len(members) if residuals is None else in_groups(residuals)
     roll_group = lambda *group: nets.rollout_fast(actor, world, *group)
-    groups = nets.parallel(roll_group, in_groups(pool), in_groups(noise), in_groups(residuals), members)
+    groups = nets.parallel(roll_group, in_groups(pool), in_groups(noise), residuals, members)
     return tuple(np.concatenate(column, axis=1) for column in zip(*groups))
 
 
@@ -531,9 +531,10 @@ def regression_rows(data, cfg):
 
 
 def drawn_residuals(dynamics, T, B, cfg, rng):
-    """What to add to predicted states: `model_noise` of residuals that members left on rows held out (the original: 0).
+    """`model_noise` of residuals that members left on rows held out, for imagined steps.  -> (T, B, S), or None
 
-    The models promise no more precision than they have, and the policy learns to do without.  -> (T, B, S), or None
+    (The original adds nothing.)  Imagination multiplies them by the members' spread: so the models promise no more
+    precision than they have, least where they know little, and the policy learns to do without, or to stay away.
     """
     if cfg.model_noise == 0:
         return None
@@ -541,9 +542,11 @@ def drawn_residuals(dynamics, T, B, cfg, rng):
 
 
 def held_out_residuals(phi, x, y, cfg):
-    """y less predictions, on rows held out: x (V, S + A), y (V, S), normalised.  -> (K * RESIDUALS, S)"""
-    rows = np.arange(len(phi) * RESIDUALS).reshape(-1, RESIDUALS) % len(x)  # held-out rows are in random order
-    return np.concatenate([y[i] - nets.mlp(p, x[i], model_sizes(cfg)) for p, i in zip(phi, rows)])
+    """y less predictions, in units of the members' `nets.spread`: x (V, S + A), y (V, S).  -> (K * RESIDUALS, S)"""
+    rows = np.arange(len(phi) * RESIDUALS) % len(x)  # held-out rows are in random order
+    predictions = np.stack([nets.mlp_rows(p, x[rows], model_sizes(cfg)) for p in phi])
+    own = predictions[np.repeat(np.arange(len(phi)), RESIDUALS), np.arange(len(rows))]  # RESIDUALS rows of each member
+    return (y[rows] - own) / np.maximum(nets.spread(predictions), 1e-6)
 
 
 def log_ratio_to_clone(s, obs, act, cfg):

@@ -1,6 +1,6 @@
 """The real world: six tasks, their simulators, data collection and evaluation.
 
-The paper's part ends at the ruled line; files follow.  A task is data: sizes, reward, healthy box, reset noise.  Its
+The paper's part ends at the ruled line.  A task is data: sizes, reward, healthy box, reset noise.  Its
 reward and its box are used by the simulator here and by the imagined world in bremen.py.  What "the original" does
 differently: examples/original.md.  Gymnasium's environments: examples/gym_envs.py.
 
@@ -10,12 +10,9 @@ shape.
 
 import importlib.util
 import itertools
-import json
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -411,7 +408,7 @@ def evaluate(task, act, episodes, rng, threads=1):
     return returns, lengths
 
 
-# === pages, Gymnasium, files: a reader of the algorithm may stop here ================================================
+# === pages, Gymnasium: a reader of the algorithm may stop here ================================================
 
 
 def page(name):
@@ -440,70 +437,15 @@ for _task in TASKS.values():
 
 
 def __getattr__(name):
-    """envs.TaskEnv and envs.TaskVectorEnv: examples/gym_envs.py has them, and is loaded when they are asked for."""
-    if name in ("TaskEnv", "TaskVectorEnv"):
-        return getattr(page("gym_envs"), name)
+    """What other pages have, which are loaded when it is asked for: envs.TaskEnv is that of examples/gym_envs.py."""
+    for other, names in PAGES.items():
+        if name in names:
+            return getattr(page(other), name)
     raise AttributeError(f"module 'envs' has no attribute {name!r}")
+
+
+PAGES = {"gym_envs": ("TaskEnv", "TaskVectorEnv"), "read_files": ("read_npz", "read_meta", "load_dataset")}
 
 
 class DataError(ValueError):
     """A file that cannot be used; the message says in one line what is wrong with it."""
-
-
-def read_npz(path):
-    """All arrays of an .npz, never unpickled; DataError if it is missing, damaged or not an .npz.  -> dict"""
-    if not Path(path).is_file():
-        raise DataError(f"{path}: {'a folder, not a file' if Path(path).is_dir() else 'no such file'}")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("not an .npz file, or a truncated one")
-        with open(path, "rb") as f, np.load(f, allow_pickle=False) as archive:
-            if damaged := archive.zip.testzip():  # NumPy compares no checksum of what it does not read
-                raise ValueError(f"{damaged} is damaged")
-            return {name: np.asarray(archive[name]) for name in archive.files}
-    except Exception as e:  # damaged bytes fail in many ways
-        raise DataError(f"{path}: cannot be read ({' '.join(str(e).split()) or type(e).__name__})") from e
-
-
-def read_meta(path, arrays):
-    """The JSON object in the `meta` string of an .npz.  -> dict; or DataError"""
-    with suppress(KeyError, ValueError, RecursionError):
-        meta = json.loads(str(arrays["meta"]))
-        if isinstance(meta, dict):
-            return meta
-    raise DataError(f"{path}: its meta is not JSON, or not a JSON object")
-
-
-def load_dataset(path, task=None):
-    """Read and check a dataset of `task`, or of the task that it names: names, shapes, types, finite numbers.
-
-    -> Batch, meta (dict); or DataError
-    """
-    arrays = read_npz(path)
-    if missing := {*Batch._fields, "meta"} - arrays.keys():
-        raise DataError(f"{path}: not a dataset, it lacks {', '.join(sorted(missing))}")
-    meta = read_meta(path, arrays)
-    tasks = {task.name: task} if task else TASKS
-    if meta.get("env") not in list(tasks):  # a list, because what a file says may not be hashable
-        raise DataError(f"{path}: holds data of {meta.get('env')!r}, not of {', '.join(tasks)}")
-    n, task = arrays["rew"].size, tasks[meta["env"]]
-    shapes = Batch((n, task.obs_dim), (n, task.act_dim), (n,), (n, task.obs_dim), (n,), (n,))
-    kinds = Batch("float", "float", "float", "float", "bool", "bool")
-    rules = zip(Batch._fields, shapes, kinds)
-    data = Batch(*(_column(f"{path}: {name}", arrays[name], shape, kind) for name, shape, kind in rules))
-    if task.free_joint is not None and not (data.obs[:, 1:5].any(axis=1) & data.next_obs[:, 1:5].any(axis=1)).all():
-        raise DataError(f"{path}: a quaternion, columns 1 to 4 of obs and next_obs, is zero and tells no direction")
-    return data, meta
-
-
-def _column(name, x, shape, kind):
-    """A column of a dataset, checked: "bool", or finite numbers for "float".  -> bool or float32"""
-    if x.shape != shape or not x.dtype.name.startswith(kind) or len(x) == 0:
-        raise DataError(f"{name} is {x.dtype} {x.shape}, not {kind} {shape}, n > 0")
-    if kind == "bool":
-        return x
-    with np.errstate(over="ignore"):
-        x = np.ascontiguousarray(x, np.float32)
-    if not np.isfinite(x).all():
-        raise DataError(f"{name} holds NaN or infinity (as float32)")
-    return x

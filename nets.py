@@ -265,6 +265,16 @@ class Policy(NamedTuple):
 # --- imagined paths: a policy and an ensemble of models, step after step ---------------------------------------------
 
 
+def spread(predictions):
+    """How far apart members are: the root mean square of their deviations from their mean.  (K, B, n) -> (B, 1)
+
+    Where they differ they err (Lakshminarayanan et al., arXiv:1612.01474).  One member alone says nothing: 1.
+    """
+    if len(predictions) == 1:
+        return np.ones((len(predictions[0]), 1), predictions.dtype)
+    return np.sqrt(np.mean(np.var(predictions, axis=0), axis=1, keepdims=True))
+
+
 # What `rollout` needs of a policy: theta (P,), layer widths, mean and scale of its normaliser (S,), limit of actions;
 Actor = namedtuple("Actor", "theta sizes mean scale limit")
 # and of an ensemble: phi (K, P), layer widths, normalisers of inputs (S + A,) and outputs (S,), the range to which a
@@ -276,15 +286,17 @@ def rollout(actor, world, pool, noise, residuals, member):
     """Imagined paths: policy, model, healthy box, step after step.  `rollout_fast` is its quick twin.
 
     pool (T, B, S): pool[0] are the first states; a path that ended at t - 1 goes on from its state in pool[t].
-    noise (T, B, A) is added to the mean action, residuals (T, B, S) to what a model predicts.  member (T,): which.
+    noise (T, B, A) is added to the mean action; residuals (T, B, S) or None, times the members' `spread`, to the
+    normalised change that a model predicts.  member (T,): which.
     -> obs (T, B, S), act (T, B, A) not clipped, next_obs (T, B, S), terminated (T, B)
     """
     s, steps = pool[0], []
     for t, k in enumerate(member):
         act = mlp(actor.theta, (s - actor.mean) / actor.scale, actor.sizes, actor.limit) + noise[t]
         x = np.concatenate([felt(s, world.free), np.clip(act, -actor.limit, actor.limit)], axis=1)
-        change = mlp(world.phi[k], (x - world.in_mean) / world.in_scale, world.sizes)
-        next_obs = moved(s, s + change * world.out_scale + world.out_mean + residuals[t], world.free)
+        predictions = np.stack([mlp(phi, (x - world.in_mean) / world.in_scale, world.sizes) for phi in world.phi])
+        change = predictions[k] if residuals is None else predictions[k] + spread(predictions) * residuals[t]
+        next_obs = moved(s, s + change * world.out_scale + world.out_mean, world.free)
         next_obs = np.clip(next_obs, world.clip_low, world.clip_high)
         terminated = ~np.all((world.box_low < next_obs) & (next_obs < world.box_high), axis=1)
         steps.append((s, act, next_obs, terminated))
@@ -474,6 +486,28 @@ def moved(obs, felt_sum, free):
 
 
 @compiled
+def _predicted(world, x, member, residuals, t):
+    """The normalised changes that a member predicts for x (B, S + A), as in `rollout`.  -> (B, S)"""
+    if residuals is None:
+        return _forward(world.phi[member], world.sizes, x)[-1]
+    _, B, S = residuals.shape
+    K, change = len(world.phi), np.empty((B, S), x.dtype)
+    tapes = [_forward(world.phi[k], world.sizes, x)[-1] for k in range(K)]
+    for b in range(B):
+        squares = np.float64(0)
+        for j in range(S):
+            mean = np.float64(0)
+            for k in range(K):
+                mean += tapes[k][b, j] / K
+            for k in range(K):
+                squares += (tapes[k][b, j] - mean) ** 2
+        spread = np.sqrt(squares / (K * S)) if K > 1 else 1.0
+        for j in range(S):
+            change[b, j] = tapes[member][b, j] + spread * residuals[t, b, j]
+    return change
+
+
+@compiled
 def rollout_fast(actor, world, pool, noise, residuals, member):
     """What `rollout` says, about twice as fast and without the GIL, for threads.  -> obs, act, next_obs, terminated"""
     T, B, S = pool.shape
@@ -495,10 +529,10 @@ def rollout_fast(actor, world, pool, noise, residuals, member):
                 act[t, b, j] = a
                 clipped = min(max(a, -actor.limit), actor.limit)
                 x[b, S + j] = (clipped - world.in_mean[S + j]) / world.in_scale[S + j]
-        change = _forward(world.phi[member[t]], world.sizes, x)[-1]
+        change = _predicted(world, x, member[t], residuals, t)
         for b in range(B):
             for j in range(S):
-                change[b, j] = s[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j] + residuals[t, b, j]
+                change[b, j] = s[b, j] + change[b, j] * world.out_scale[j] + world.out_mean[j]
         next_s = moved(s, change, world.free)
         for b in range(B):
             healthy = True

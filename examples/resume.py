@@ -238,12 +238,13 @@ def save_checkpoint(path, cfg, state, history):
     The checkpoint before it is kept as checkpoint_before.npz, because a disk can damage a file that was written well.
     """
     rng = {name: generator.bit_generator.state for name, generator in state.rng.items()}
-    meta = {"config": asdict(cfg), "rng": rng, "history": history.stored()}
+    meta = {"config": asdict(cfg), "rng": rng, "history": history.stored(), "residuals": UNIT}
     if path.exists():
         safe_files.write_whole(path.with_name("checkpoint_before.npz"), lambda f: f.write(path.read_bytes()))
     safe_files.write_npz(path, **pack(state, "state"), meta=json.dumps(meta))
 
 
+UNIT = "of the members' spread"  # of the residuals of models; earlier versions had that of the state
 SINCE = ("target_kl_end",)  # fields that came later, and whose defaults change nothing
 
 
@@ -263,8 +264,8 @@ def load_checkpoint(path, cfg):
         state, history = fill(like, arrays, "state"), checked(run.History(**meta["history"]))
         for name, generator in state.rng.items():
             generator.bit_generator.state = meta["rng"][name]
-        if state.dynamics and envs.TASKS[cfg.env].free_joint is not None and state.dynamics.inputs.std[1] > 0:
-            raise ValueError("its models saw the world's axes, as in earlier versions: fit them anew in a new run")
+        if state.dynamics and meta.get("residuals") != UNIT:
+            raise ValueError("its models are those of an earlier version: fit them anew in a new run")
         if not 0 <= state.updates <= cfg.updates_by(state.deployments) <= cfg.updates_by(cfg.deployments):
             raise ValueError(f"{state.updates} updates in {state.deployments} deployments")
         return state, history

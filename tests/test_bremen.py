@@ -148,7 +148,7 @@ def test_a_draw_from_one_stream_leaves_the_others_unmoved():
 WORLD = replace(TINY, env="hopper", members=3)
 
 
-RESIDUALS = 0.02 * rng_of(20).standard_normal((25, 5, HOPPER.obs_dim))  # what is added to the world's predictions
+RESIDUALS = 0.5 * rng_of(20).standard_normal((25, 5, HOPPER.obs_dim))  # times the spread, added to predicted changes
 
 
 def world(dtype=np.float32, broken=None):
@@ -173,9 +173,17 @@ def world(dtype=np.float32, broken=None):
     return bremen.State({}, normalizer(S, 1.0), dynamics, theta=theta), pool, noise, rng.integers(3, size=T)
 
 
+def spread_of(s, cfg, obs, act):
+    """How far apart the members are, at one state and action: the root of the mean square, number by number."""
+    seen = nets.felt(obs[None], envs.TASKS[cfg.env].free_joint)
+    x = s.dynamics.inputs(np.concatenate([seen, act[None]], axis=1))
+    changes = [nets.mlp(phi, x, bremen.model_sizes(cfg))[0] for phi in s.dynamics.phi]
+    squares = [(one - sum(of) / len(of)) ** 2 for of in zip(*changes) for one in of]
+    return np.sqrt(sum(squares) / len(squares))
+
+
 def loop(s, cfg, pool, noise, member, residuals=None):
     """Path after path, step after step, one row at a time.  -> obs, act, next_obs, terminated, as `rollout`"""
-    residuals = np.zeros_like(pool) if residuals is None else residuals
     task, policy = envs.TASKS[cfg.env], nets.Policy(s.theta, s.norm, bremen.policy_net(cfg))
     T, B, _ = pool.shape
     steps = [[None] * B for _ in range(T)]
@@ -185,7 +193,10 @@ def loop(s, cfg, pool, noise, member, residuals=None):
             act = policy.mean(obs[None])[0] + noise[t, b]
             applied = np.clip(act, -task.act_limit, task.act_limit)
             next_obs = bremen.predict(s.dynamics, obs[None], applied[None], member[t], cfg)[0]
-            next_obs = np.clip(next_obs + residuals[t, b], s.dynamics.lowest, s.dynamics.highest)
+            if residuals is not None:
+                next_obs = next_obs + s.dynamics.delta.undo(spread_of(s, cfg, obs, applied) * residuals[t, b])
+                next_obs = (next_obs - s.dynamics.delta.mean).astype(pool.dtype)
+            next_obs = np.clip(next_obs, s.dynamics.lowest, s.dynamics.highest)
             ended = not task.healthy(next_obs)
             steps[t][b] = obs, act, next_obs, ended
             obs = next_obs
@@ -207,7 +218,7 @@ def ant_world(dtype=np.float32):
     pool[..., 1:5] /= np.linalg.norm(pool[..., 1:5], axis=2, keepdims=True)
     noise = rng.standard_normal((T, B, A)).astype(dtype)
     s = bremen.State({}, nets.Normalizer(np.zeros(S), np.ones(S)), dynamics, theta=theta)
-    return cfg, s, pool, noise, rng.integers(3, size=T), (0.02 * rng.standard_normal((T, B, S))).astype(dtype)
+    return cfg, s, pool, noise, rng.integers(3, size=T), (0.5 * rng.standard_normal((T, B, S))).astype(dtype)
 
 
 def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None, robot="hopper"):
@@ -218,6 +229,8 @@ def check_rollout(monkeypatch, rollout, dtype=np.float32, broken=None, robot="ho
     else:
         cfg, residuals = WORLD, RESIDUALS.astype(dtype)
         s, pool, noise, member = world(dtype, broken)
+    if broken is not None:
+        residuals = None  # a broken member would spoil every step
     monkeypatch.setattr(nets, "rollout_fast", rollout)
     got = bremen.parallel_rollout(s, cfg, pool, noise, [member], residuals)
     want = loop(s, cfg, pool, noise, member, residuals)
@@ -272,7 +285,7 @@ def test_the_world_of_these_tests_shows_everything():
 
 
 WRONG = {  # the kernel's text: what stands in it, what a slip would make of it
-    "always member 0": ("phi[member[t]]", "phi[0]"),
+    "always member 0": ("member[t], residuals", "0, residuals"),
     "never restarts": ("next_obs[t, b, j] if healthy else pool[min(t + 1, T - 1), b, j]", "next_obs[t, b, j]"),
     "restarts from this step's row": ("pool[min(t + 1, T - 1), b, j]", "pool[t, b, j]"),
     "restarts from the first states": ("pool[min(t + 1, T - 1), b, j]", "pool[0, b, j]"),
@@ -283,9 +296,12 @@ WRONG = {  # the kernel's text: what stands in it, what a slip would make of it
     "states are not clipped": ("world.clip_low[j]), world.clip_high[j])", "-np.inf), np.inf)"),
     "model under the policy's normaliser": ("(seen[b, j] - world.in_mean[j]) / world.in_scale[j]", "o[b, j]"),
     "the mean change is forgotten": (" + world.out_mean[j]", ""),
-    "residuals are forgotten": (" + residuals[t, b, j]", ""),
+    "residuals are forgotten": (" + spread * residuals[t, b, j]", ""),
     "residuals of the first step": ("residuals[t, b, j]", "residuals[0, b, j]"),
-    "residuals in the models' unit": ("+ residuals[t, b, j]", "+ residuals[t, b, j] * world.out_scale[j]"),
+    "residuals everywhere the same": ("spread * residuals", "residuals"),
+    "spread of the first path": ("(tapes[k][b, j] - mean)", "(tapes[k][0, j] - mean)"),
+    "spread around member 0": ("mean += tapes[k][b, j] / K", "mean += tapes[0][b, j] / K"),
+    "spread of one coordinate": ("squares / (K * S)", "squares / K"),
     "the last coordinate decides": ("healthy = healthy and world.box_low[j]", "healthy = world.box_low[j]"),
 }
 
@@ -298,7 +314,8 @@ WRONG_ANTS = {
 }
 
 
-KERNEL = inspect.getsource(getattr(nets.rollout_fast, "py_func", nets.rollout_fast))
+SOURCES = [inspect.getsource(getattr(f, "py_func", f)) for f in (nets._predicted, nets.rollout_fast)]
+KERNEL = "\n\n".join(SOURCES)
 
 
 def rewritten(right="", wrong=""):
@@ -439,7 +456,9 @@ def test_imagined_steps_get_whole_rows_of_the_residuals(member_per):
     paths, _ = bremen.imagine_paths(s, standing(4), cfg, rng_of())
     flat = lambda x: x.reshape(600, -1)
     act = np.clip(flat(paths.act), -1, 1)
-    off = [flat(paths.next_obs) - bremen.predict(s.dynamics, flat(paths.obs), act, k, cfg) for k in range(3)]
+    spread = np.array([spread_of(s, cfg, o, a) for o, a in zip(flat(paths.obs), act)])[:, None]
+    guesses = [bremen.predict(s.dynamics, flat(paths.obs), act, k, cfg) for k in range(3)]
+    off = [(flat(paths.next_obs) - guess) / s.dynamics.delta.scale / spread for guess in guesses]
     far = np.abs(np.stack(off)[:, :, None] - 0.5 * s.dynamics.residuals).max(axis=-1)  # (member, step, row)
     assert far.min(axis=(0, 2)).max() < 1e-4
     rows = far.min(axis=0).argmin(axis=1).reshape(20, 30)
@@ -758,18 +777,38 @@ def fit_and_watch(monkeypatch, data, cfg, seed=0):
     return *bremen.fit_dynamics(data, cfg, rng_of(seed)), seen
 
 
-def test_residuals_are_what_members_get_wrong_on_rows_held_out(monkeypatch):
-    """2,000 of each member, in the unit of the state; the rows held out are fewer here, and come again."""
-    data = system(noise=0.1)
-    dynamics, _, seen = fit_and_watch(monkeypatch, data, LINEAR)
+@pytest.mark.parametrize("members", [1, 3])
+def test_residuals_are_what_members_get_wrong_on_rows_held_out(monkeypatch, members):
+    """2,000 of each member, in units of the spread; the rows held out are fewer here, and come again."""
+    data, cfg = system(noise=0.1), replace(LINEAR, members=members)
+    dynamics, _, seen = fit_and_watch(monkeypatch, data, cfg)
     (_, _, x_val, y_val), *_ = seen
-    assert dynamics.residuals.shape == (2000 * LINEAR.members, 3) and dynamics.residuals.dtype == np.float32
-    assert 0.09 < dynamics.residuals.std() < 0.12
+    assert dynamics.residuals.shape == (2000 * members, 3) and dynamics.residuals.dtype == np.float32
     x = dynamics.inputs.undo(x_val)
-    for k, part in enumerate(np.split(dynamics.residuals, LINEAR.members)):
-        guess = bremen.predict(dynamics, x[:, :3], x[:, 3:], k, LINEAR)
-        wrong = x[:, :3] + dynamics.delta.undo(y_val) - guess
-        np.testing.assert_allclose(np.unique(part.round(4), axis=0), np.unique(wrong.round(4), axis=0), atol=2e-4)
+    guesses = np.stack([bremen.predict(dynamics, x[:, :3], x[:, 3:], k, cfg) for k in range(members)])
+    s = bremen.State({}, dynamics=dynamics)
+    spread = np.array([spread_of(s, replace(cfg, env="pendulum"), row[:3], row[3:]) for row in x])
+    if members == 1:
+        assert (spread == 0).all()
+        spread[:] = 1
+    for part, guess in zip(np.split(dynamics.residuals, members), guesses):
+        wrong = (x[:, :3] + dynamics.delta.undo(y_val) - guess) / dynamics.delta.scale / spread[:, None]
+        far = np.abs(part[:, None] - wrong).max(axis=2)  # (residual, row)
+        assert far.min(axis=1).max() < 0.02 * np.abs(part).max() and set(far.argmin(axis=1)) == set(range(len(x)))
+
+
+def test_members_that_differ_promise_less():
+    """Where members differ three times as much, what they add is three times as large."""
+    cfg, near = constants("pendulum", 0.1, 0.2, 0.3, std=0.01)
+    far = near._replace(dynamics=near.dynamics._replace(phi=3 * near.dynamics.phi))
+    starts, cfg = np.zeros((1, 3), np.float32), replace(cfg, model_noise=1.0, horizon=1, imagined_steps=4000)
+    noise = rng_of(4).standard_normal((6000, 3)).astype(np.float32)
+    added = []
+    for s in near, far:
+        s = s._replace(dynamics=s.dynamics._replace(residuals=noise))
+        paths, _ = bremen.imagine_paths(s, starts, cfg, rng_of())
+        added.append(paths.next_obs.std())
+    np.testing.assert_allclose(added, [0.1 * np.sqrt(2 / 3), 0.3 * np.sqrt(2 / 3)], rtol=0.03)
 
 
 @pytest.mark.parametrize("last, wanted", [(1e-4, [1e-2, 1e-3, 1e-4]), (0, [1e-2 * 5 / 6, 1e-2 / 2, 1e-2 / 6])])

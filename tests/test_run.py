@@ -1135,19 +1135,21 @@ def test_a_run_of_a_version_without_a_later_field_goes_on(finished, dataset, her
     same_results(finished, folder)
 
 
-def test_ants_whose_models_saw_the_worlds_axes_are_refused(here, no_pictures, capsys):
-    """Nothing else in such a checkpoint would look wrong."""
-    go("--env", "ant", "--mode", "offline", "--preset", "smoke", "--n_train", "500", "--threads", "1")
+@pytest.mark.parametrize("model_noise", ["1", "0"])
+def test_models_of_an_earlier_version_are_refused(model_noise, here, no_pictures, capsys):
+    """Their residuals had another unit, and ants saw the world's axes: nothing else in them would look wrong."""
+    go("--env", "ant", "--mode", "offline", "--preset", "smoke", "--n_train", "500", "--model_noise", model_noise)
     path = here / "log/ant/offline/bremen/bremen0/checkpoint.npz"
-    run.page("resume").load_checkpoint(path, run.read_config({}, path.with_name("config.json")))
-    std = envs.read_npz(path)["state.dynamics.inputs.std"]
-    assert std[1] == 0  # where the quaternion begins
-    std[1] = 0.5
-    rewritten(path, path, **{"state.dynamics.inputs.std": std})
+    meta = envs.read_meta(path, envs.read_npz(path))
+    assert meta.pop("residuals") == "of the members' spread"
+    rewritten(path, path, meta=json.dumps(meta))
     path.with_name("checkpoint_before.npz").unlink()
     before = tree(here)
     assert run.main(["--resume", str(path.parent)]) == 2
     assert "fit them anew" in stderr_line(capsys) and tree(here) == before
+    go("--env", "ant", "--mode", "offline", "--preset", "smoke", "--n_train", "500", "--model_noise", "1", "--models",
+       "log", "--exp_name", "other")  # fmt: skip
+    assert "no run under log has fitted the same models" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("column", ["obs", "next_obs"])
