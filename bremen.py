@@ -75,7 +75,7 @@ class Config:
     horizon: int = 250  # length of an imagined path [steps]; longer: the errors of the models add up
     start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
     clip_states: bool = True  # keep each coordinate of an imagined state within the range of the data
-    model_noise: float = 0.0  # share of the models' residuals that imagined steps get; 0: as if models were exact
+    model_noise: float = 0.0  # how much of the models' residuals imagined steps get; 0: as if models were exact
     member_per: str = "step"  # draw the member that predicts anew at each step, or once for a path
     alpha: float = 0.0  # how much of log(policy / clone) is taken off each reward; larger: stays nearer to the clone
     # trust region
@@ -592,14 +592,14 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
     "classroom": {
         "*": dict(model_steps=30_000, model_epochs=12, model_patience=15, model_noise=1.0, iterations=5,
                   iteration_updates=20, target_kl=2e-3),
-        "hopper": dict(model_hidden=(192, 192), model_steps=60_000, model_noise=0.5, iterations=7, std=0.2,
-                       gamma=0.995),
+        "hopper": dict(model_hidden=(192, 192), model_steps=40_000, clone_steps=4000, iterations=6, std=0.2,
+                       target_kl=4e-3, gamma=0.995),
         "walker2d": dict(model_hidden=(256, 256, 256), model_steps=60_000, iterations=7, std=0.3, gamma=0.995,
                          start="initial"),
         "ant": dict(model_hidden=(256, 256, 256), iterations=12, imagined_steps=30_000, std=0.3, learn_std=True,
                     target_kl=0.01, target_kl_end=0.02, gamma=0.995, lam=0.97, start="initial"),
-        "half_cheetah": dict(model_lr=6e-3, model_lr_last=0.0, model_noise=0.5, iterations=10, target_kl=4e-3),
-        "cheetah_run": dict(model_lr=6e-3, model_lr_last=0.0, model_noise=0.25, iterations=10, target_kl=4e-3),
+        "half_cheetah": dict(model_lr=6e-3, model_lr_last=0.0, iterations=10, target_kl=8e-3),
+        "cheetah_run": dict(model_lr=6e-3, model_lr_last=0.0, model_noise=0.5, iterations=10, target_kl=4e-3),
         "pendulum": dict(model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4, policy_hidden=(64, 64),
                          horizon=100, std=0.3),
     },
@@ -616,7 +616,7 @@ RECURSIVE = {  # what mode recursive changes on top of that; all other numbers a
         "*": dict(n_train=300_000, deployments=6, model_lr=2e-3, model_lr_last=1e-4, model_steps=30_000, model_epochs=1,
                   iterations=24, iteration_updates=25, std=0.2, target_kl=0.01, model_noise=0.0),
         "hopper": dict(n_train=600_000, deployments=10, model_hidden=(256, 256, 256), model_steps=15_000,
-                       iterations=50, std=0.3, target_kl=0.005, gamma=0.997, lam=0.97),
+                       clone_steps=10_000, iterations=50, std=0.3, target_kl=0.005, gamma=0.997, lam=0.97),
         "walker2d": dict(n_train=600_000, deployments=10, iterations=40, std=0.3, gamma=0.997, lam=0.97),
         "ant": dict(deployed_steps=200, model_hidden=(256, 256), model_steps=15_000, iterations=18, std=0.3,
                     imagined_steps=20_000, learn_std=False, target_kl=0.005, target_kl_end=1.0, gamma=0.99),
