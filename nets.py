@@ -294,8 +294,10 @@ def rollout(actor, world, pool, noise, residuals, member):
     for t, k in enumerate(member):
         act = mlp(actor.theta, (s - actor.mean) / actor.scale, actor.sizes, actor.limit) + noise[t]
         x = np.concatenate([felt(s, world.free), np.clip(act, -actor.limit, actor.limit)], axis=1)
-        predictions = np.stack([mlp(phi, (x - world.in_mean) / world.in_scale, world.sizes) for phi in world.phi])
-        change = predictions[k] if residuals is None else predictions[k] + spread(predictions) * residuals[t]
+        x = (x - world.in_mean) / world.in_scale
+        change = mlp(world.phi[k], x, world.sizes)
+        if residuals is not None:
+            change = change + spread(np.stack([mlp(phi, x, world.sizes) for phi in world.phi])) * residuals[t]
         next_obs = moved(s, s + change * world.out_scale + world.out_mean, world.free)
         next_obs = np.clip(next_obs, world.clip_low, world.clip_high)
         terminated = ~np.all((world.box_low < next_obs) & (next_obs < world.box_high), axis=1)

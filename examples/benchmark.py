@@ -215,16 +215,19 @@ def rollout_work(cfg):
     s, T, B = world(cfg, data), cfg.horizon, cfg.imagined_steps // cfg.horizon
     pool, member = data.obs[rng.integers(len(data.obs), size=(T, B))], rng.integers(cfg.members, size=T)
     noise = np.float32(cfg.std) * rng.standard_normal((T, B, act_dim), np.float32)
-    work = lambda: bremen.parallel_rollout(s, cfg, pool, noise, [member] * min(B, nets.workers()))
-    return (s, cfg, pool, noise, member), work
+    residuals = 0.01 * rng.standard_normal(pool.shape, np.float32) if cfg.model_noise else None
+    work = lambda: bremen.parallel_rollout(s, cfg, pool, noise, [member] * min(B, nets.workers()), residuals)
+    return (s, cfg, pool, noise, member, residuals), work
 
 
-def rollout_case(width, horizon, opts, stack):
-    """50,000 imagined steps: bremen.parallel_rollout."""
-    cfg = config(opts, width, horizon=horizon)
-    steps, per_step = cfg.imagined_steps, forward(bremen.policy_net(cfg).sizes) + forward(bremen.model_sizes(cfg))
-    given, work = rollout_work(cfg)
+def rollout_case(width, horizon, opts, stack, model_noise=0.0):
+    """50,000 imagined steps: bremen.parallel_rollout.  With residuals all members predict at each of them."""
+    cfg = config(opts, width, horizon=horizon, model_noise=model_noise)
+    predictions = cfg.members if model_noise else 1
+    per_step = forward(bremen.policy_net(cfg).sizes) + predictions * forward(bremen.model_sizes(cfg))
+    (given, work), steps = rollout_work(cfg), cfg.imagined_steps
     what = f"{steps:,} imagined steps, models {wide(cfg.model_hidden)}, {steps // cfg.horizon} × {cfg.horizon}"
+    what += f", residuals in units of the spread of {predictions}" if model_noise else ""
     peers = invite(opts, {"PyTorch": lambda: {"eager": (torch_rollout(*given), 1)}})
     return Case(what, "s", 1, work, lambda out: steps * per_step, peers)
 
@@ -341,7 +344,7 @@ def torch_net(theta, sizes):
     return torch.nn.Sequential(*parts[:-1])
 
 
-def torch_rollout(s, cfg, pool, noise, member):
+def torch_rollout(s, cfg, pool, noise, member, residuals=None):
     """nets.rollout in PyTorch.  -> function"""
     import torch
 
@@ -350,6 +353,7 @@ def torch_rollout(s, cfg, pool, noise, member):
     policy, models = torch_net(s.theta, sizes), [torch_net(phi, bremen.model_sizes(cfg)) for phi in d.phi]
     (o_mean, o_std), (x_mean, x_std), (d_mean, d_std) = (tensors(n.mean, n.scale) for n in (s.norm, d.inputs, d.delta))
     lowest, highest, low, high, pool, noise = tensors(d.lowest, d.highest, task.low, task.high, pool, noise)
+    added = None if residuals is None else torch.from_numpy(residuals)
 
     @torch.no_grad()
     def imagine():
@@ -357,7 +361,11 @@ def torch_rollout(s, cfg, pool, noise, member):
         for t, k in enumerate(member):
             act = limit * torch.tanh(policy((now - o_mean) / o_std)) + noise[t]
             x = (torch.cat([now, act.clamp(-limit, limit)], dim=1) - x_mean) / x_std
-            then = torch.clamp(now + models[k](x) * d_std + d_mean, lowest, highest)
+            change = models[k](x)
+            if added is not None:
+                spread = torch.stack([model(x) for model in models]).var(dim=0, correction=0).mean(dim=1).sqrt()
+                change = change + spread[:, None] * added[t]
+            then = torch.clamp(now + change * d_std + d_mean, lowest, highest)
             ended = ~((low < then) & (then < high)).all(dim=1)
             rows.append((now, act, then, ended))
             now = torch.where(ended[:, None], pool[min(t + 1, len(pool) - 1)], then)
@@ -561,6 +569,7 @@ def cold_start(opts):
 CASES = {
     "rollout_256_200x250": partial(rollout_case, 256, 250),
     "rollout_256_50x1000": partial(rollout_case, 256, 1000),
+    "rollout_256_200x250_residuals": partial(rollout_case, 256, 250, model_noise=1.0),
     "rollout_1024_200x250": partial(rollout_case, 1024, 250),
     "rollout_1024_50x1000": partial(rollout_case, 1024, 1000),
     "trpo_update": partial(update_case, 1.0),

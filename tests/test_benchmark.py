@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import benchmark
@@ -91,6 +92,7 @@ def works():
     cfg = benchmark.config(QUICK)
     return {
         "rollout": lambda: benchmark.rollout_work(cfg)[1],
+        "rollout with residuals": lambda: benchmark.rollout_work(replace(cfg, model_noise=1.0))[1],
         "update": lambda: benchmark.update_work(cfg, 60)[1],
         "fit": lambda: benchmark.fit_work(cfg, 40, 8)[1],
         "clone": lambda: benchmark.clone_case(QUICK, None).work,
@@ -204,9 +206,10 @@ def test_gymnasium_steps_in_three_ways():
 # --- peers: only where they are installed ---------------------------------------------------------------------------
 
 
-def test_pytorch_imagines_the_same_paths():
+@pytest.mark.parametrize("model_noise", [0.0, 1.0])
+def test_pytorch_imagines_the_same_paths(model_noise):
     pytest.importorskip("torch")
-    given, work = benchmark.rollout_work(benchmark.config(QUICK))
+    given, work = benchmark.rollout_work(benchmark.config(QUICK, model_noise=model_noise))
     for ours, theirs in zip(work(), benchmark.torch_rollout(*given)()):
         np.testing.assert_allclose(theirs.numpy(), ours, atol=1e-4)
 
