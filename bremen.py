@@ -533,8 +533,8 @@ def regression_rows(data, cfg):
 def drawn_residuals(dynamics, T, B, cfg, rng):
     """`model_noise` of residuals that members left on rows held out, for imagined steps.  -> (T, B, S), or None
 
-    (The original adds nothing.)  Imagination multiplies them by the members' spread: so the models promise no more
-    precision than they have, least where they know little, and the policy learns to do without, or to stay away.
+    (The original adds nothing.)  Imagination multiplies them by the members' spread at the imagined step.  So models
+    promise no more precision than they have there; the policy learns to do without it, or to stay where they know more.
     """
     if cfg.model_noise == 0:
         return None

@@ -11,6 +11,7 @@ shape.
 import importlib.util
 import itertools
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -411,18 +412,24 @@ def evaluate(task, act, episodes, rng, threads=1):
 # === pages, Gymnasium: a reader of the algorithm may stop here ================================================
 
 
+_LOADING = threading.RLock()  # a page may load another one
+
+
 def page(name):
     """Load examples/NAME.py, once.  Pages hold what a reader of the algorithm does not need.  -> module"""
-    if name not in sys.modules:
-        path = Path(__file__).resolve().parent / "examples" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+    path = Path(__file__).resolve().parent / "examples" / f"{name}.py"
+    with _LOADING:
+        if getattr(sys.modules.get(name), "__file__", str(path)) != str(path):
+            name = f"bremen's {name}"  # another module has this name
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, path)
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            try:
+                spec.loader.exec_module(sys.modules[name])
+            except BaseException:
+                del sys.modules[name]
+                raise
+        return sys.modules[name]
 
 
 # gymnasium.make("bremen/Hopper-v0"); in a process that has not imported this module yet, "envs:bremen/Hopper-v0".

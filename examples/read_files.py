@@ -70,3 +70,7 @@ def _column(name, x, shape, kind):
     if not np.isfinite(x).all():
         raise envs.DataError(f"{name} holds NaN or infinity (as float32)")
     return x
+
+
+for _function in read_npz, read_meta, load_dataset:
+    _function.__module__ = "envs"  # as which it is pickled: other processes find it there

@@ -147,8 +147,10 @@ def last_checkpoint(folder, cfg):
     try:
         return load_checkpoint(folder / "checkpoint.npz", cfg)
     except envs.DataError as e:
-        before = folder / "checkpoint_before.npz"
-        hint = f"; the one before it is {before}: rename it to checkpoint.npz" if before.exists() else ""
+        before, hint = folder / "checkpoint_before.npz", ""
+        with contextlib.suppress(envs.DataError):
+            load_checkpoint(before, cfg)
+            hint = f"; the one before it is {before}: rename it to checkpoint.npz"
         raise run.UsageError(f"{e}{hint}") from e
 
 

@@ -1,6 +1,6 @@
 """Files that are written whole or not at all, even if the disk is full, the process is killed, or the power fails.
 
-Datasets, policies, checkpoints and tables of a run are written by these functions; envs.py and run.py read them.
+Datasets, policies, checkpoints and tables of a run are written by these functions; read_files.py reads them.
 "The original" is the authors' program: examples/original.md.
 """
 

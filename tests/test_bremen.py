@@ -253,6 +253,23 @@ def test_rollout_of_ants_is_a_loop_over_single_rows(monkeypatch, rollout, dtype)
     check_rollout(monkeypatch, rollout, dtype, robot="ant")
 
 
+@pytest.mark.parametrize("rollout", [nets.rollout_fast, nets.rollout], ids=["kernel", "plain"])
+def test_the_residuals_of_one_member_alone_are_added_as_they_are(monkeypatch, rollout):
+    s, pool, noise, _ = world()
+    s = s._replace(dynamics=s.dynamics._replace(phi=s.dynamics.phi[:1]))
+    member, residuals = np.zeros(len(pool), int), np.float32(RESIDUALS)
+    monkeypatch.setattr(nets, "rollout_fast", rollout)
+    obs, act, next_obs, _ = bremen.parallel_rollout(s, WORLD, pool[:1], noise[:1], [member[:1]], residuals[:1])
+    guess = bremen.predict(s.dynamics, obs[0], np.clip(act[0], -1, 1), 0, WORLD) + s.dynamics.delta.scale * residuals[0]
+    np.testing.assert_allclose(next_obs[0], np.clip(guess, s.dynamics.lowest, s.dynamics.highest), atol=1e-5)
+
+
+def test_members_that_never_differ_leave_finite_residuals():
+    x, y = rng_of().standard_normal((30, 4)).astype(np.float32), np.ones((30, 3), np.float32)
+    phi = np.zeros((2, nets.n_params((4, 3))), np.float32)
+    assert np.isfinite(bremen.held_out_residuals(phi, x, y, replace(TINY, model_hidden=()))).all()
+
+
 @pytest.mark.parametrize("robot", ["hopper", "ant"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rollout_fast_is_rollout(monkeypatch, dtype, robot):

@@ -47,6 +47,41 @@ def put(obs, dim, value):
     return obs
 
 
+# --- pages --------------------------------------------------------------------------------------------------
+
+
+def python(code, folder):
+    """What a new Python process prints that runs `code` in `folder`, with the project's folder on its path."""
+    path = {"PYTHONPATH": str(Path(envs.__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=os.environ | path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_a_module_of_the_users_may_have_the_name_of_a_page(tmp_path):
+    (tmp_path / "read_files.py").write_text("mine = 'mine'\n")
+    code = "import read_files, envs; print(envs.load_dataset.__name__, envs.read_npz.__name__); import read_files as r"
+    assert python(code + "; print(r.mine)", tmp_path) == ["load_dataset", "read_npz", "mine"]
+
+
+def test_pages_may_be_asked_for_by_many_threads_at_once(tmp_path):
+    code = """if True:
+        import sys, envs
+        from concurrent.futures import ThreadPoolExecutor
+        sys.setswitchinterval(1e-6)
+        with ThreadPoolExecutor(8) as pool:
+            print(len(list(pool.map(lambda _: envs.load_dataset, range(8)))))"""
+    assert python(code, tmp_path) == ["8"]
+
+
+def test_functions_of_a_page_are_pickled_as_those_of_envs(tmp_path):
+    text = pickle.dumps(envs.load_dataset).hex()
+    code = f"import pickle; print(pickle.loads(bytes.fromhex('{text}')).__name__)"
+    assert python(code, tmp_path) == ["load_dataset"]
+
+
 # --- the table ----------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ CART = envs.TASKS.pop("cartpole")  # only in the tests that ask for it: the othe
 TINY = dict(trial.SMALL, n_train=400, model_hidden=(8,), policy_hidden=(8,), value_hidden=(8,), model_epochs=2,
             members=3, clone_steps=500, horizon=20, imagined_steps=200, iterations=1, iteration_updates=1)  # fmt: skip
 CFG = bremen.configured(env="pendulum", **TINY)
+LINEAR = bremen.configured(env="pendulum", **TINY | {"model_hidden": ()})
 RNG = np.random.default_rng
 
 
@@ -67,13 +68,23 @@ def test_a_part_changes_what_is_learnt_and_nothing_breaks(part, changes, capsys)
 def test_linear_models_are_right_where_the_world_is_linear(data):
     matrix = RNG(1).standard_normal((4, 3)).astype(np.float32) / 10
     linear = data._replace(next_obs=data.obs + np.concatenate([data.obs, data.act], axis=1) @ matrix + 0.3)
-    cfg = bremen.configured(env="pendulum", **TINY | {"model_hidden": ()})
-    dynamics, info = linear_models.fit(linear, cfg, RNG())
-    for k in range(cfg.members):
-        np.testing.assert_allclose(bremen.predict(dynamics, data.obs, data.act, k, cfg), linear.next_obs, atol=1e-4)
+    dynamics, info = linear_models.fit(linear, LINEAR, RNG())
+    for k in range(LINEAR.members):
+        np.testing.assert_allclose(bremen.predict(dynamics, data.obs, data.act, k, LINEAR), linear.next_obs, atol=1e-4)
     assert info["model_loss"] < 1e-8
     with pytest.raises(ValueError, match="model_hidden"):
         linear_models.fit(linear, CFG, RNG())
+
+
+def test_residuals_of_linear_models_are_those_of_rows_left_out_in_units_of_the_spread(data):
+    dynamics, _ = linear_models.fit(data, LINEAR, RNG())
+    next_obs = [bremen.predict(dynamics, data.obs, data.act, k, LINEAR) for k in range(3)]
+    wrong = (data.next_obs - np.stack(next_obs)) / dynamics.delta.scale
+    spread = np.stack(next_obs).std(axis=0) / dynamics.delta.scale
+    units = wrong / np.sqrt((spread**2).mean(axis=1, keepdims=True))
+    assert 0.3 * 3 * 400 < len(dynamics.residuals) < 0.44 * 3 * 400, "a bootstrap sample leaves out 37 of 100 rows"
+    for row in dynamics.residuals[::50]:
+        assert np.abs(units - row).max(axis=2).min() < 0.02 * np.abs(row).max()
 
 
 def test_good_episodes_weigh_more():
