@@ -498,15 +498,15 @@ def parallel_rollout(s, cfg, pool, noise, members, residuals=None):
     return tuple(np.concatenate(column, axis=1) for column in zip(*groups))
 
 
+# === options, evaluation, presets: a reader of the algorithm may stop here ===========================================
+
+
 def time_of(ended):
     """Steps since each path's last restart, which follows an end.  (T, B) -> (T, B)"""
     time = np.zeros(ended.shape, int)
     for t in range(1, len(time)):
         time[t] = np.where(ended[t - 1], 0, time[t - 1] + 1)
     return time
-
-
-# === options, evaluation, presets: a reader of the algorithm may stop here ===========================================
 
 
 def target_kl_after(cfg, updates, deployment):
@@ -542,7 +542,10 @@ def drawn_residuals(dynamics, T, B, cfg, rng):
 
 
 def held_out_residuals(phi, x, y, cfg):
-    """y less predictions, in units of the members' `nets.spread`: x (V, S + A), y (V, S).  -> (K * RESIDUALS, S)"""
+    """y less predictions, in units of the members' `nets.spread`: x (V, S + A), y (V, S).  -> (K * RESIDUALS, S)
+
+    Members' disagreement as a measure of what they do not know: Lakshminarayanan et al., arXiv:1612.01474.
+    """
     rows = np.arange(len(phi) * RESIDUALS) % len(x)  # held-out rows are in random order
     predictions = np.stack([nets.mlp_rows(p, x[rows], model_sizes(cfg)) for p in phi])
     own = predictions[np.repeat(np.arange(len(phi)), RESIDUALS), np.arange(len(rows))]  # RESIDUALS rows of each member

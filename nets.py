@@ -266,13 +266,9 @@ class Policy(NamedTuple):
 
 
 def spread(predictions):
-    """How far apart members are: the root mean square of their deviations from their mean.  (K, B, n) -> (B, 1)
-
-    Where they differ they err (Lakshminarayanan et al., arXiv:1612.01474).  One member alone says nothing: 1.
-    """
-    if len(predictions) == 1:
-        return np.ones((len(predictions[0]), 1), predictions.dtype)
-    return np.sqrt(np.mean(np.var(predictions, axis=0), axis=1, keepdims=True))
+    """Root mean square deviation of K members from their mean; of one alone, 1.  predictions (K, B, n) -> (B, 1)"""
+    variance = np.var(predictions, axis=0) if len(predictions) > 1 else np.ones_like(predictions[0])
+    return np.sqrt(np.mean(variance, axis=1, keepdims=True))
 
 
 # What `rollout` needs of a policy: theta (P,), layer widths, mean and scale of its normaliser (S,), limit of actions;
