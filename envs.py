@@ -1,8 +1,8 @@
 """The real world: six tasks, their simulators, data collection and evaluation.
 
-The paper's part ends at the ruled line.  A task is data: sizes, reward, healthy box, reset noise.  Its
-reward and its box are used by the simulator here and by the imagined world in bremen.py.  What "the original" does
-differently: examples/original.md.  Gymnasium's environments: examples/gym_envs.py.
+The paper's part ends at the ruled line.  A task is data: sizes, reward, healthy box, reset noise.  Its reward and its
+box are used by the simulator here and by the imagined world in bremen.py.  What "the original" does differently:
+examples/original.md.  Gymnasium's environments: examples/gym_envs.py.  Datasets are read by examples/read_files.py.
 
 Letters in shapes: B batch, N samples, E episodes, S/A observation/action dimension, K strategies; `...` any leading
 shape.
@@ -419,8 +419,9 @@ def page(name):
     """Load examples/NAME.py, once.  Pages hold what a reader of the algorithm does not need.  -> module"""
     path = Path(__file__).resolve().parent / "examples" / f"{name}.py"
     with _LOADING:
-        if getattr(sys.modules.get(name), "__file__", str(path)) != str(path):
-            name = f"bremen's {name}"  # another module has this name
+        other = sys.modules.get(name)
+        if other and Path(getattr(other, "__file__", None) or "").resolve() != path:  # a user's module has this name
+            name = f"bremen's {name}"
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(name, path)
             sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -66,6 +66,16 @@ def test_a_module_of_the_users_may_have_the_name_of_a_page(tmp_path):
     assert python(code + "; print(r.mine)", tmp_path) == ["load_dataset", "read_npz", "mine"]
 
 
+def test_a_page_is_loaded_once_also_where_the_project_is_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(Path(envs.__file__).parent)
+    code = """if True:
+        import sys
+        sys.path[:0] = ["link", "link/examples"]
+        import gym_envs, envs
+        print(envs.TaskEnv is gym_envs.TaskEnv)"""
+    assert python(code, tmp_path) == ["True"]
+
+
 def test_pages_may_be_asked_for_by_many_threads_at_once(tmp_path):
     code = """if True:
         import sys, envs

@@ -25,16 +25,18 @@ def fit(data, cfg, rng, report=bremen.ignore):
     x, change = bremen.regression_rows(data, cfg)  # [obs, act] and next_obs - obs
     inputs, delta = nets.Normalizer.fit(x), nets.Normalizer.fit(change)
     x, y = np.pad(inputs(x), ((0, 0), (0, 1)), constant_values=1), delta(change)  # a column of ones for the bias
-    phi, losses, left_out = [], [], []
+    phi, losses, predictions, left_out = [], [], [], []
     for k in range(cfg.members):
         rows = rng.integers(len(x), size=len(x))  # drawn with replacement: a third of the rows is left out
         W, *_ = np.linalg.lstsq(x[rows], y[rows], rcond=None)
-        left_out.append(np.setdiff1d(np.arange(len(x)), rows))
-        losses.append(float(np.sum((y - x @ W)[left_out[k]] ** 2) / (2 * len(left_out[k]))))
+        out = np.setdiff1d(np.arange(len(x)), rows)
+        left_out.append(out)
+        predictions.append(x @ W)
+        losses.append(float(np.sum((y - predictions[k])[out] ** 2) / (2 * len(out))))
         phi.append(W.ravel())  # row by row, the bias last: the layout of nets.layers
         report({"stage": "model", "done": k + 1, "total": cfg.members, "loss": losses[-1]})
     seen = np.concatenate([data.obs, data.next_obs])
-    predictions = np.stack([x @ W.reshape(x.shape[1], -1) for W in phi])
+    predictions = np.stack(predictions)
     wrong = (y - predictions) / np.maximum(nets.spread(predictions), 1e-6)  # as bremen.held_out_residuals
     residuals = np.float32(np.concatenate([wrong[k, out] for k, out in enumerate(left_out)]))
     dynamics = bremen.Dynamics(np.float32(phi), inputs, delta, seen.min(axis=0), seen.max(axis=0), residuals)
