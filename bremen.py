@@ -601,7 +601,7 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
                          target_kl_end=0.1, gamma=0.995, start="initial"),
         "ant": dict(model_hidden=(256, 256, 256), iterations=12, imagined_steps=30_000, std=0.3, learn_std=True,
                     target_kl=0.01, target_kl_end=0.02, gamma=0.995, lam=0.97, start="initial"),
-        "half_cheetah": dict(model_lr=6e-3, model_lr_last=0.0, iterations=10, target_kl=8e-3),
+        "half_cheetah": dict(model_lr=6e-3, model_lr_last=0.0, iterations=14, target_kl=8e-3),
         "cheetah_run": dict(model_lr=6e-3, model_lr_last=0.0, iterations=12, target_kl=0.01),
         "pendulum": dict(model_hidden=(64, 64), model_lr=2e-3, model_lr_last=1e-4, policy_hidden=(64, 64),
                          horizon=100, std=0.3),
