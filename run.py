@@ -38,6 +38,10 @@ except (ImportError, AttributeError, OSError) as e:  # the last two: versions th
     print("run.py:", " ".join(str(e.__cause__ or e).split()) + MEND * ("rename" not in str(e)), file=sys.stderr)
     sys.exit(2)
 
+if vars(sys.modules[__name__]) is not globals():  # python -m cProfile run.py: it has no module, and pages import run
+    import run
+
+    sys.exit(run.main())
 sys.modules.setdefault("run", sys.modules[__name__])  # for pages, which import run
 HERE = Path(__file__).resolve().parent
 PLACES = "data", "data_dir"  # fields of Config that say where files are

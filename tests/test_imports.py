@@ -2,6 +2,7 @@
 
 import ast
 import os
+import pstats
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ ALLOWED = {  # module: which modules of the project it may import
     "envs": set(),
     "trpo": {"nets"},
     "bremen": {"nets", "trpo", "envs"},
-    "run": {"bremen", "envs", "nets", "trpo"},
+    "run": {"bremen", "envs", "nets", "trpo", "run"},  # itself: where a profiler runs it as a file
 }
 LAZY = {"matplotlib", "glfw", "imageio"}  # for pictures only: imported inside the function that draws
 RELATIVE = "(relative)"  # flat modules have no package to be relative to
@@ -128,6 +129,14 @@ def test_another_module_that_is_found_first_is_named(first, tmp_path):
     said = done.stderr.splitlines()
     assert said[-1].removeprefix("ImportError: ").startswith(f"{speaker} needs its own") and str(path) in said[-1]
     assert (done.returncode, len(said)) == (2, 1) if speaker.startswith("run.py: ") else done.returncode == 1
+
+
+def test_the_command_line_under_a_profiler(tmp_path):
+    """`python -m cProfile run.py` runs the file in a dictionary that is no module (Python 3.10 to 3.12)."""
+    line = [sys.executable, "-m", "cProfile", "-o", tmp_path / "seen", "run.py", "--help"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("usage: python run.py")
+    assert any(name == "read_config" for _, _, name in pstats.Stats(str(tmp_path / "seen")).stats)
 
 
 # --- docstrings and sizes --------------------------------------------------------------------------------------------
