@@ -63,8 +63,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         """Raise a UsageError; argparse itself would print its usage and exit."""
         wrong = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
-        near = difflib.get_close_matches(wrong[1], self._option_string_actions, 1) if wrong else ()
-        raise UsageError(message + (f"; did you mean {near[0]}?" if near else " (see --help)"))
+        known, name = self._option_string_actions, wrong[1][2:] if wrong else None
+        near = [flag for flag in known if name in flag[2:].split("_")]  # --epochs: --model_epochs or --value_epochs
+        near = near or (difflib.get_close_matches(wrong[1], known, 1) if wrong else [])
+        raise UsageError(message + (f"; did you mean {' or '.join(near)}?" if near else " (see --help)"))
 
 
 def parser(cfg):

@@ -2,7 +2,8 @@
 
 python run.py --mode collect --env hopper --noise eps3 --n_train 100000 --out FILE.npz
 
-Mode offline collects its default dataset by `make_dataset`, too, when it is not there yet.
+Mode offline collects its default dataset by `make_dataset`, too, when it is not there yet.  What is
+in a file: python run.py --mode collect --describe FILE.npz
 """
 
 import argparse

@@ -214,6 +214,7 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "abbreviated flag": (["--exp", "a"], "--exp"),
     "flag with a hyphen": (["--target-kl", "1"], "did you mean --target_kl?"),
     "flag with a hyphen and its value": (["--target-kl=1"], "did you mean --target_kl?"),
+    "a part of a name": (["--epochs", "9"], "did you mean --model_epochs or --value_epochs?"),
     "no flag at all": (["hopper"], "hopper"),
     "flag without value": (["--env"], "--env"),
     "unknown start": (["--start", "anywhere"], "anywhere"),
