@@ -13,6 +13,7 @@ Functions follow the dtype of their parameters: float32 in training, float64 in 
 import logging
 import math
 import os
+import threading
 from collections import namedtuple
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -547,7 +548,8 @@ def rollout_fast(actor, world, pool, noise, residuals, member):
 # --- many rows, and threads: one place decides ----------------------------------------------------------------------
 
 CHUNK = 1000  # rows that one worker takes at a time: 1000 x 256 float32 activations are 1 MB and stay in its cache
-_pool = ThreadPoolExecutor(1)
+WORKER = "worker of nets"  # how the names of their threads begin
+_pool = ThreadPoolExecutor(1, WORKER)
 
 
 def chunks(x):
@@ -585,7 +587,7 @@ def use_threads(n=0):
     global _pool
     n = n or cores()
     threadpool_limits(1, user_api="blas")
-    _pool = ThreadPoolExecutor(n)
+    _pool = ThreadPoolExecutor(n, WORKER)
     return n
 
 
@@ -597,9 +599,19 @@ def workers():
 def parallel(f, *columns):
     """f of each row of `columns`, on the worker threads (NumPy releases the GIL).  -> [f(a, b, ...), ...] in order
 
-    Never call it from inside f: every worker could wait for work that no free worker is left to do.
+    Called on a worker it stays there: every worker could wait for work that no free worker is left to do.
     """
+    if threading.current_thread().name.startswith(WORKER):
+        return list(map(f, *columns))
     return list(_pool.map(f, *columns))
+
+
+def beside(f, *args):
+    """Begin f(*args) on a worker thread; `result()` of what comes back waits for it.  -> Future
+
+    For work that one thread does alone, while `parallel` keeps the others busy.
+    """
+    return _pool.submit(f, *args)
 
 
 def race(generators):

@@ -9,7 +9,6 @@ original" does differently, and what its flags are called here: examples/origina
 """
 
 import argparse
-import contextlib
 import difflib
 import functools
 import inspect
@@ -429,18 +428,6 @@ def short_path(path):
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def writing(path, hint):
-    """For a `with` block that writes `path`: UsageError with a hint where the disk refuses that.  Yields nothing"""
-    try:
-        yield
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror or e}; {hint}") from e
-
-
 # --- entry ----------------------------------------------------------------------------------------------------------
 
 # The page in examples/ of each mode that has one.
@@ -502,7 +489,8 @@ def run_one(cfg, opts, current, run_mode=None):
 
 
 save_policy, load_policy = page("policies").save_policy, page("policies").load_policy
-guarded = page("endings").guarded  # how every program ends: errors become one line and an exit status
+# how every program ends: errors become one line and an exit status; and a block that writes a file
+guarded, writing = page("endings").guarded, page("endings").writing
 
 
 if __name__ == "__main__":

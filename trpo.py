@@ -332,14 +332,15 @@ def rows_of(theta, obs, act, adv, net):
 
 
 def improve(theta, critic, paths, norm, net, cfg, rng):
-    """One trust-region step on `paths`, then a new value function: Algorithm 2, "optimize the policy".
+    """One trust-region step on `paths`, beside it a new value function: Algorithm 2, "optimize the policy".
 
     Advantages use the old value function: one that was fitted to these paths would know their random errors.
     theta (P,), critic, paths (T, B, ...), norm of the observations, net = (sizes, limit) -> theta (P,), critic, info: a
     dict of numbers; FloatingPointError when the advantages are not finite
     """
     obs, time, adv, target, val = advantages(critic, paths, norm, cfg)
-    rows = rows_of(theta, obs, paths.act, adv, net)
+    rows, value_rng = rows_of(theta, obs, paths.act, adv, net), np.random.default_rng(rng.integers(2**63))
+    fitted = nets.beside(fit_value, critic, obs, time, target, cfg, value_rng)  # neither waits for the other
     theta, info = step(theta, rows, net, cfg, rng)
     info["explained_variance"] = explained_variance(val, target)
-    return theta, fit_value(critic, obs, time, target, cfg, rng), info
+    return theta, fitted.result(), info

@@ -70,6 +70,15 @@ def flush_output():
 
 
 @contextlib.contextmanager
+def writing(path, hint):
+    """For a `with` block that writes `path`: run.UsageError with a hint where the disk refuses that.  Yields nothing"""
+    try:
+        yield
+    except OSError as e:
+        raise run.UsageError(f"cannot write {path}: {e.strerror or e}; {hint}") from e
+
+
+@contextlib.contextmanager
 def signals_as_ctrl_c():
     """For a `with` block: SIGTERM and SIGHUP end it by KeyboardInterrupt(number), as Ctrl-C does.  Yields nothing"""
 

@@ -472,6 +472,13 @@ def test_parallel_passes_errors_on(use_threads):
         nets.parallel(lambda a: 1 // a, [1, 0])
 
 
+def test_parallel_on_a_worker_does_not_wait_for_a_free_one(use_threads):
+    use_threads(1)
+    doubled = lambda a: nets.parallel(lambda b: 2 * b, [a, a + 1])
+    assert nets.parallel(doubled, [1, 3]) == [[2, 4], [6, 8]]
+    assert nets.beside(doubled, 5).result(timeout=60) == [10, 12]
+
+
 def test_race_gives_every_item_and_does_not_wait_for_the_slow(use_threads):
     use_threads(2)
     gate = threading.Event()

@@ -580,3 +580,48 @@ def test_explained_variance_by_hand():
     assert trpo.explained_variance(np.full(4, 3.0), target) == 0
     assert trpo.explained_variance(-target, target) == -3  # twice the error, four times the variance
     assert trpo.explained_variance(np.zeros(4), np.ones(4)) == 0  # nothing to explain
+
+
+# --- a whole update -----------------------------------------------------------------------------------------
+
+
+@each_value
+def test_an_update_is_a_step_and_a_value_function_whatever_the_threads(cfg):
+    """Neither sees what the other does: side by side, on any number of threads, they are what both are in turn."""
+    net, rng, cfg = nets.Net((3, 8, 2), 0.7), np.random.default_rng(3), replace(cfg, target_kl=0.01, fisher_rows=0.5)
+    obs, next_obs = rng.standard_normal((2, 50, 60, 3)).astype(np.float32)  # more rows than a chunk
+    theta = np.concatenate([nets.init_mlp(rng, net.sizes), np.full(2, -1, np.float32)])
+    act = nets.mlp(theta, obs.reshape(-1, 3), *net).reshape(50, 60, 2) + np.float32(0.3) * rng.standard_normal(
+        (50, 60, 2), np.float32
+    )
+    terminated = rng.random((50, 60)) < 0.02
+    sampled = trpo.Paths(
+        obs,
+        act,
+        obs[..., 0] - act[..., 1] ** 2,
+        next_obs,
+        terminated,
+        ~terminated & (rng.random((50, 60)) < 0.02),
+        bremen.time_of(terminated),
+    )
+    norm = nets.Normalizer.fit(obs.reshape(-1, 3))
+    critic = trpo.new_critic(rng, 3, cfg)
+    try:
+        found = []
+        for threads in (1, 3, 1):
+            nets.use_threads(threads)
+            found.append(trpo.improve(theta, critic, sampled, norm, net, cfg, np.random.default_rng(5)))
+    finally:
+        nets.use_threads()
+    for new, other, info in found:
+        np.testing.assert_array_equal(new, found[0][0])
+        np.testing.assert_array_equal(other.psi, found[0][1].psi)
+        assert info["accepted"]
+    rng = np.random.default_rng(5)
+    value_rng = np.random.default_rng(rng.integers(2**63))
+    flat, time, adv, target, _ = trpo.advantages(critic, sampled, norm, cfg)
+    new, _ = trpo.step(theta, trpo.rows_of(theta, flat, act, adv, net), net, cfg, rng)
+    fitted = trpo.fit_value(critic, flat, time, target, cfg, value_rng)
+    np.testing.assert_array_equal(new, found[0][0])
+    np.testing.assert_array_equal(fitted.psi, found[0][1].psi)
+    assert (new != theta).any() and (fitted.psi != critic.psi).any()
