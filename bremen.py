@@ -595,10 +595,10 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
     "classroom": {
         "*": dict(model_steps=30_000, model_epochs=12, model_patience=15, model_noise=1.0, iterations=5,
                   iteration_updates=20, target_kl=2e-3),
-        "hopper": dict(model_hidden=(192, 192), model_steps=40_000, clone_steps=4000, iterations=7, std=0.2,
+        "hopper": dict(model_hidden=(128, 128), model_steps=40_000, clone_steps=4000, iterations=7, std=0.2,
                        target_kl=4e-3, gamma=0.995),
-        "walker2d": dict(model_hidden=(256, 256, 256), model_steps=60_000, iterations=6, std=0.3, target_kl=5e-3,
-                         target_kl_end=0.1, gamma=0.995, start="initial"),
+        "walker2d": dict(model_hidden=(256, 256, 256), model_steps=60_000, iterations=8, std=0.3, gamma=0.995,
+                         start="initial"),
         "ant": dict(model_hidden=(256, 256, 256), iterations=12, imagined_steps=30_000, std=0.3, learn_std=True,
                     target_kl=0.01, target_kl_end=0.02, gamma=0.995, lam=0.97, start="initial"),
         "half_cheetah": dict(model_lr=6e-3, model_lr_last=0.0, iterations=14, target_kl=8e-3),
