@@ -24,7 +24,7 @@ sweeps() {
     sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no $fitted
     sweep without_clone_wider --mode offline --n_train 100000 --env half_cheetah cheetah_run hopper walker2d \
         --random_seeds 0 1 2 --bc_init no --target_kl 1e-2 $fitted
-    for twice in hopper:14 walker2d:16 ant:24 half_cheetah:28 cheetah_run:24 pendulum:10; do  # twice the preset's
+    for twice in hopper:10 walker2d:16 ant:24 half_cheetah:28 cheetah_run:24 pendulum:10; do  # twice the preset's
         sweep "twice_${twice%:*}" --mode offline --env "${twice%:*}" --random_seeds 0 1 2 3 4 \
             --iterations "${twice#*:}" $fitted
     done
