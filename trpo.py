@@ -271,13 +271,11 @@ def fit_value(critic, obs, time, target, cfg, rng):
         A = X.T @ X + 1e-5 * np.eye(X.shape[1])  # ridge regression
         return Critic(np.linalg.solve(A, X.T @ target))
     psi, moments = copy.deepcopy(critic)  # Adam works in place
-    sizes = (obs.shape[1], *cfg.value_hidden, 1)
+    numbers = cfg.value_batch, cfg.value_lr, (obs.shape[1], *cfg.value_hidden, 1)  # the last: layer widths
     y = ((1 - cfg.gamma) * target[:, None]).astype(psi.dtype)  # an average reward, as in `value`
     for _ in range(cfg.value_epochs):
         order = rng.permutation(len(obs))
-        moments = nets.adam_epoch_fast(
-            psi, moments, obs, y, order, cfg.value_batch, cfg.value_lr, sizes, gradients=cfg.gradients
-        )
+        moments = nets.adam_epoch_fast(psi, moments, obs, y, order, *numbers, gradients=cfg.gradients)
     return Critic(psi, moments)
 
 
