@@ -61,10 +61,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Raise a UsageError; argparse itself would print its usage and exit."""
-        wrong = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
-        known, name = self._option_string_actions, wrong[1][2:] if wrong else None
-        near = [flag for flag in known if name in flag[2:].split("_")]  # --epochs: --model_epochs or --value_epochs
-        near = near or (difflib.get_close_matches(wrong[1], known, 1) if wrong else [])
+        near, wrong = [], re.search(r"unrecognized arguments: --([^\s=]+)", message)
+        if wrong:
+            known = self._option_string_actions
+            near = [flag for flag in known if wrong[1] in flag[2:].split("_")]  # --lr: --model_lr, --clone_lr, ...
+            near = near or difflib.get_close_matches(f"--{wrong[1]}", known, 1)
         raise UsageError(message + (f"; did you mean {' or '.join(near)}?" if near else " (see --help)"))
 
 

@@ -591,19 +591,10 @@ def test_an_update_is_a_step_and_a_value_function_whatever_the_threads(cfg):
     net, rng, cfg = nets.Net((3, 8, 2), 0.7), np.random.default_rng(3), replace(cfg, target_kl=0.01, fisher_rows=0.5)
     obs, next_obs = rng.standard_normal((2, 50, 60, 3)).astype(np.float32)  # more rows than a chunk
     theta = np.concatenate([nets.init_mlp(rng, net.sizes), np.full(2, -1, np.float32)])
-    act = nets.mlp(theta, obs.reshape(-1, 3), *net).reshape(50, 60, 2) + np.float32(0.3) * rng.standard_normal(
-        (50, 60, 2), np.float32
-    )
-    terminated = rng.random((50, 60)) < 0.02
-    sampled = trpo.Paths(
-        obs,
-        act,
-        obs[..., 0] - act[..., 1] ** 2,
-        next_obs,
-        terminated,
-        ~terminated & (rng.random((50, 60)) < 0.02),
-        bremen.time_of(terminated),
-    )
+    act = nets.mlp(theta, obs, *net) + 0.3 * rng.standard_normal((50, 60, 2), np.float32)
+    terminated, truncated = rng.random((2, 50, 60)) < 0.02
+    time = bremen.time_of(terminated | truncated)
+    sampled = trpo.Paths(obs, act, obs[..., 0] - act[..., 1] ** 2, next_obs, terminated, truncated, time)
     norm = nets.Normalizer.fit(obs.reshape(-1, 3))
     critic = trpo.new_critic(rng, 3, cfg)
     try:
