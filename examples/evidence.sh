@@ -35,6 +35,9 @@ sweeps() {
     sweep penalty $offline $both $fitted --alpha 0.1 1
     sweep members $offline $both --members 1 2
     sweep horizon $offline $both $fitted --horizon 50 1000
+    for env in hopper half_cheetah; do  # the same mean action with less and more noise
+        sweep "sigma_$env" --mode offline --env "$env" --random_seeds 0 1 2 --data $(with_std "$env" 0.1 0.2 0.3 0.5)
+    done
     sweep recursive --mode recursive --env hopper half_cheetah walker2d pendulum --random_seeds 0 1 2
     sweep recursive_without_clone --mode recursive --env hopper half_cheetah walker2d pendulum --random_seeds 0 1 2 \
         --bc_init no
@@ -42,17 +45,32 @@ sweeps() {
 }
 
 sweep() { echo "$1"; }
+with_std() { :; }
 known=" $(sweeps | tr '\n' ' ')"
 for name in $only; do
     case "$known" in *" $name "*) ;; *) echo "evidence.sh: no sweep is called $name; there are:$known" >&2; exit 2 ;; esac
 done
 
+wanted() { case "$only" in "  " | *" $1 "*) ;; *) return 1 ;; esac; }
+
+with_std() {  # datasets of a robot's behaviour policy with another sigma: collected if missing, and named
+    wanted "sigma_$1" || return 0
+    env=$1
+    shift
+    for std in "$@"; do
+        file="$dir/data/${env}_std$std.npz"
+        [ -e "$file" ] || python "$here/../run.py" --mode collect --env "$env" --std "$std" --n_train 100000 \
+            --threads 1 --out "$file" >&2
+        echo "$file"
+    done
+}
+
 sweep() {
     name=$1
     shift
-    case "$only" in "  " | *" $name "*) ;; *) return 0 ;; esac
+    wanted "$name" || return 0
     # shellcheck disable=SC2086  # several words, or none
     python "$here/sweep.py" "$dir/$name" ${SWEEP-} "$@"
 }
-mkdir -p "$dir/offline"
+mkdir -p "$dir/offline" "$dir/data"
 sweeps
