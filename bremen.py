@@ -75,6 +75,7 @@ class Config:
     horizon: int = 250  # length of an imagined path [steps]; longer: the errors of the models add up
     start: str = "dataset"  # where paths start: any logged state, logged episode starts, or resets of the simulator
     clip_states: bool = True  # keep each coordinate of an imagined state within the range of the data
+    clip_margin: float = 0.0  # that range is wider at both ends by this share of it; larger: the policy may go further
     model_noise: float = 0.0  # how much of the models' residuals imagined steps get; 0: as if models were exact
     member_per: str = "step"  # draw the member that predicts anew at each step, or once for a path
     alpha: float = 0.0  # how much of log(policy / clone) is taken off each reward; larger: stays nearer to the clone
@@ -368,12 +369,11 @@ def follow(members, total, report=ignore):
 
 
 def state_range(data, cfg):
-    """The smallest and largest logged state, to which imagined ones are clipped (the original: 1e5).  -> (S,), (S,)"""
+    """Smallest and largest state on imagined paths: the logged ones, clip_margin wider.  -> (S,), (S,)"""
     seen = np.concatenate([data.obs, data.next_obs])
     lowest, highest = seen.min(axis=0), seen.max(axis=0)
-    if not cfg.clip_states:
-        lowest[:], highest[:] = -np.inf, np.inf
-    return lowest, highest
+    margin = cfg.clip_margin * (highest - lowest) if cfg.clip_states else np.inf
+    return lowest - margin, highest + margin
 
 
 def fit_member(x, y, x_val, y_val, cfg, rng):

@@ -15,7 +15,7 @@ RANGES = {  # in which interval a number must lie if not in (0, inf)
     **dict.fromkeys(("seed", "threads", "alpha", "iterations", "model_steps", "cg_damping"), "[0, inf)"),
     **dict.fromkeys(("validation", "gamma", "backtrack"), "(0, 1)"),  # the value network predicts (1 - gamma) V
     **dict.fromkeys(("fisher_rows", "accept_ratio", "target_kl_end"), "(0, 1]"),
-    **dict.fromkeys(("max_backtracks", "model_noise", "model_lr_last"), "[0, inf)"),
+    **dict.fromkeys(("max_backtracks", "model_noise", "model_lr_last", "clip_margin"), "[0, inf)"),
     "lam": "[0, 1]",
 }
 

@@ -12,7 +12,7 @@ from dataclasses import fields
 import bremen
 import run
 
-DECIDES = {"mode", "env", "seed", "n_train", "members", "validation", "clip_states", "gradients"}
+DECIDES = {"mode", "env", "seed", "n_train", "members", "validation", "clip_states", "clip_margin", "gradients"}
 DECIDES |= {f.name for f in fields(bremen.Config) if f.name.startswith("model_") and f.name != "model_noise"}
 
 

@@ -920,14 +920,18 @@ def test_both_kinds_of_gradients_fit_the_same_models():
     np.testing.assert_allclose(hand, auto, atol=1e-4)
 
 
-@pytest.mark.parametrize("clip_states", [True, False])
-def test_imagined_states_may_reach_what_was_logged(clip_states):
+@pytest.mark.parametrize("clip_states, clip_margin", [(True, 0.0), (True, 0.25), (False, 0.0), (False, 0.25)])
+def test_imagined_states_may_reach_what_was_logged(clip_states, clip_margin):
     data = system()
-    dynamics, _ = bremen.fit_dynamics(data, replace(TINY, clip_states=clip_states), rng_of())
+    data.obs[:, 2] = data.next_obs[:, 2] = 3  # a range without width
+    cfg = replace(TINY, clip_states=clip_states, clip_margin=clip_margin)
+    dynamics, _ = bremen.fit_dynamics(data, cfg, rng_of())
     logged = np.concatenate([data.obs, data.next_obs])
     want = ([min(c) for c in logged.T], [max(c) for c in logged.T]) if clip_states else ([-inf] * 3, [inf] * 3)
+    if clip_margin and clip_states:
+        want = zip(*((low - 0.25 * (high - low), high + 0.25 * (high - low)) for low, high in zip(*want)))
     for got, bound in zip((dynamics.lowest, dynamics.highest), want):
-        np.testing.assert_array_equal(got, np.float32(bound))
+        (np.testing.assert_allclose if clip_margin else np.testing.assert_array_equal)(got, np.float32(bound))
         assert got.dtype == np.float32 and got.flags.c_contiguous
 
 
