@@ -32,8 +32,9 @@ def read_rows(path):
             rows = list(csv.DictReader(f))
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise run.UsageError(f"{path}: cannot be read ({e})") from e
-    if not rows or not all((row.get("command") or "").startswith("python run.py ") for row in rows):
-        raise run.UsageError(f"{path}: not the runs of run.py, as `report.py --csv` writes them")
+    rows = [row for row in rows if (row.get("command") or "").startswith("python run.py ")]  # without other programs'
+    if not rows:
+        raise run.UsageError(f"{path}: no runs of run.py, as `report.py --csv` writes them")
     return rows
 
 
