@@ -369,7 +369,7 @@ def follow(members, total, report=ignore):
 
 
 def state_range(data, cfg):
-    """Smallest and largest state on imagined paths: the logged ones, clip_margin wider.  -> (S,), (S,)"""
+    """Range of imagined states: the logged ones, clip_margin wider (the original: -1e5 to 1e5).  -> (S,), (S,)"""
     seen = np.concatenate([data.obs, data.next_obs])
     lowest, highest = seen.min(axis=0), seen.max(axis=0)
     margin = cfg.clip_margin * (highest - lowest) if cfg.clip_states else np.inf
