@@ -35,7 +35,8 @@ sweeps() {
     sweep members $offline $both --members 1 2
     sweep horizon $offline $both $fitted --horizon 50 1000
     for env in hopper half_cheetah; do  # the same mean action with less and more noise
-        sweep "sigma_$env" --mode offline --env "$env" --random_seeds 0 1 2 --data $(with_std "$env" 0.1 0.2 0.3 0.5)
+        files=$(with_std "$env" 0.1 0.2 0.3 0.5)  # a line of its own: set -e sees when a file could not be made
+        sweep "sigma_$env" --mode offline --env "$env" --random_seeds 0 1 2 --data $files
     done
     sweep recursive --mode recursive --env hopper half_cheetah walker2d pendulum --random_seeds 0 1 2
     sweep recursive_without_clone --mode recursive --env hopper half_cheetah walker2d pendulum --random_seeds 0 1 2 \
@@ -71,5 +72,5 @@ sweep() {
     # shellcheck disable=SC2086  # several words, or none
     python "$here/sweep.py" "$dir/$name" ${SWEEP-} "$@"
 }
-mkdir -p "$dir/offline" "$dir/data"
+mkdir -p "$dir/offline"
 sweeps

@@ -446,6 +446,18 @@ def test_twice_the_updates_of_each_preset():
     assert twice == {env: 2 * bremen.configured(env=env).iterations for env in envs.TASKS}
 
 
+def test_evidence_stops_where_a_dataset_cannot_be_collected(tmp_path):
+    """A sweep over the files that could be made would look like the whole one.  Here the second is refused."""
+    script = Path(__file__).resolve().parent.parent / "examples" / "evidence.sh"
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$*" >> calls\ncase "$*" in *"--std 0.2"*) exit 2 ;; esac\n')
+    (tmp_path / "python").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    words = ["sh", script, "DIR", "sigma_hopper"]
+    done = subprocess.run(words, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, check=False)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert done.returncode == 2 and len(calls) == 2 and all("--mode collect" in call for call in calls)
+
+
 @pytest.mark.parametrize("words, said", [((), "usage: "), (("DIR", "none"), "evidence.sh: no sweep is called none; ")])
 def test_evidence_refuses_a_sweep_that_it_does_not_know_before_any_run(words, said, tmp_path):
     script = Path(__file__).resolve().parent.parent / "examples" / "evidence.sh"
