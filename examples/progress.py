@@ -1,11 +1,16 @@
 """What a run shows: progress bars, the wall clock of its parts, and the table at the end."""
 
 import contextlib
+import threading
 import time
+from dataclasses import replace
 
+import numpy as np
 from tqdm import tqdm
 
 import bremen
+import envs
+import nets
 import run
 import trpo
 
@@ -50,7 +55,7 @@ class Progress:
 
     def parts(self):
         """The parts of Algorithm 2, with a clock on each.  -> {name: function}"""
-        parts = {"fit": bremen.fit_dynamics, "clone": bremen.clone_behavior, "imagine": bremen.imagine_paths}
+        parts = {"fit": bremen.fit_dynamics, "clone": clone_and_compile, "imagine": bremen.imagine_paths}
         parts["improve"] = trpo.improve
         return {name: self.timed(name)(part) for name, part in parts.items()}
 
@@ -59,6 +64,28 @@ class Progress:
         laps = {f"{name}_seconds": round(s, 3) for name, s in self.seconds.items()}
         self.seconds.clear()
         return laps
+
+
+def clone_and_compile(data, norm, cfg, rng, report):
+    """`bremen.clone_behavior`, which keeps one core busy.  In a first run another one compiles rollouts meanwhile."""
+    ahead = threading.Thread(target=compile_rollouts, args=(data, norm, cfg), daemon=True)
+    first = not getattr(nets.rollout_fast, "signatures", "plain Python")  # none: neither compiled nor loaded yet
+    if first and nets.workers() > 1:
+        ahead.start()
+    result = bremen.clone_behavior(data, norm, cfg, rng, report)
+    if ahead.ident:  # it was started
+        ahead.join()
+    return result
+
+
+def compile_rollouts(data, norm, cfg):
+    """Imagine one step with models of a few rows: it is the first call that compiles a kernel, or loads a kept one."""
+    few, rng = envs.Batch(*(column[:64] for column in data)), np.random.default_rng(0)
+    tiny = dict(validation=0.5, model_epochs=1, model_steps=0, model_lr=1e-6, model_lr_last=1e-6)
+    cfg = replace(cfg, **tiny, horizon=1, imagined_steps=1, alpha=0)
+    dynamics, _ = bremen.fit_dynamics(few, cfg, rng)
+    policy = bremen.State({}, norm, dynamics, theta=bremen.new_policy(cfg, rng))
+    bremen.imagine_paths(policy, few.obs, cfg, rng)
 
 
 def returns_text(mean, std, episodes):

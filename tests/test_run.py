@@ -1616,6 +1616,26 @@ def test_no_place_for_compiled_kernels_is_one_line(here):
     assert list((here / "cache").rglob("nets._add_bias*.nbi")), "with a place there is a cache"
 
 
+@pytest.mark.parametrize("env", ["hopper", "ant"])
+def test_the_clones_second_core_compiles_what_imagination_calls(env, here):
+    """Once, for the types that a run has; a kernel for other types would be compiled for nobody.  The ant has a
+    free joint."""
+    code = f"""if True:
+        import numpy as np, bremen, envs, nets, run
+        rng, task = np.random.default_rng(0), envs.TASKS["{env}"]
+        cfg = bremen.configured(env="{env}", preset="smoke", threads=2, clone_steps=2, model_noise=1.0, alpha=0.1)
+        data = envs.collect(task, envs.behavior(task, None, "random"), 300, rng)
+        for record in bremen.train_offline(cfg, data, **run.page("progress").Progress().parts()):
+            print(record["stage"], len(nets.rollout_fast.signatures))
+            if record["stage"] == "update":
+                break
+        bremen.imagined_returns(record["state"], data.obs, cfg, rng)
+        print("return", len(nets.rollout_fast.signatures))"""
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_DISABLE_JIT"} | {"PYTHONPATH": str(HERE.parent)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == "model 0 clone 1 update 1 return 1".split(), done.stderr
+
+
 # --- flags ----------------------------------------------------------------------------------------------------------
 
 
