@@ -247,7 +247,6 @@ def save_checkpoint(path, cfg, state, history):
 
 
 UNIT = "of the members' spread"  # of the residuals of models; earlier versions had that of the state
-SINCE = ("target_kl_end",)  # fields that came later, and whose defaults change nothing
 
 
 def load_checkpoint(path, cfg):
@@ -256,7 +255,7 @@ def load_checkpoint(path, cfg):
     meta = envs.read_meta(path, arrays)
     try:
         config = json.loads(json.dumps(asdict(cfg)))  # tuples become lists
-        theirs = {name: getattr(bremen.Config, name) for name in SINCE} | meta["config"]
+        theirs = asdict(bremen.Config()) | meta["config"]  # the default of a field that came later changes nothing
         if any(theirs[name] != value for name, value in config.items() if name not in run.PLACES):
             raise ValueError("of another run than config.json beside it describes")
         learnt = LEARNT & {name.split(".")[1] for name in arrays if name.startswith("state.")}
