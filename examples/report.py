@@ -277,7 +277,7 @@ def plot_beside(experiments, path):
         panels.setdefault(env, {})[data] = cells
     colors, (fig, grid) = palette(methods_of(found)), panel_grid(len(panels))
     for ax, (env, panel) in zip(grid, panels.items()):
-        ax.axhline(scale(env)[1], color="C4", ls=":", label="behaviour policy")
+        plot_behavior(ax, env)
         here = methods_of(panel)
         for i, method in enumerate(here):
             shown = [(x, cells[method]) for x, cells in enumerate(panel.values()) if method in cells]
@@ -288,7 +288,8 @@ def plot_beside(experiments, path):
             for x, (_, returns) in zip(place, shown):
                 ax.plot(np.full(len(returns), x), returns, ".", color=colors[method], alpha=0.5)
         ax.set(title=env, ylabel="return per episode", xticks=range(len(panel)), xlim=(-0.5, len(panel) - 0.5))
-        ax.set_xticklabels(panel, rotation=30, ha="right")
+        tilt = dict(rotation=30, ha="right") if len(panel) > 1 else {}
+        ax.set_xticklabels(panel, **tilt)
     legend_below(fig, grid, min(3, len(grid)) + 1)
     picture.save_figure(fig, Path(path))
 
@@ -302,8 +303,7 @@ def plot_curves(experiments, path):
     panels = dict.fromkeys(runs[0].config["env"] for runs in experiments)
     fig, grid = panel_grid(len(panels))
     for ax, env in zip(grid, panels):
-        for act, return_, style in zip(("behaviour policy", "its mean action"), behavior_returns(env), (":", "--")):
-            ax.axhline(return_, color="C4", ls=style, lw=1.5, label=act)
+        plot_behavior(ax, env)
         for runs in experiments:
             if runs[0].config["env"] == env:
                 plot = plot_level if isinstance(runs[0], directories.Peer) else plot_seeds
@@ -311,6 +311,12 @@ def plot_curves(experiments, path):
         ax.set(title=env, xlabel="TRPO updates", ylabel="return per episode")
     legend_below(fig, grid, min(3, len(grid)) + 1)
     picture.save_figure(fig, Path(path))
+
+
+def plot_behavior(ax, env):
+    """What is to be beaten, as levels: the shipped behaviour policy with its noise, and by its mean action."""
+    for act, return_, style in zip(("behaviour policy", "its mean action"), behavior_returns(env), (":", "--")):
+        ax.axhline(return_, color="C4", ls=style, lw=1.5, label=act)
 
 
 def plot_seeds(ax, runs, name, color):
