@@ -416,6 +416,50 @@ def test_a_dataset_without_a_whole_episode_has_an_unknown_return(finished, tmp_p
     assert "| 3 | unknown |" in report(tmp_path / "run", "--csv", tmp_path / "rows.csv").stdout
 
 
+# --- the tables of the pages are those of the stored runs ------------------------------------------------------------
+
+WIDE = ROOT / "examples" / "results" / "wide"
+
+
+def stored(path):
+    """The rows of a CSV file.  -> [dict]"""
+    with open(path, encoding="utf-8") as f:
+        return list(csv.DictReader(f))
+
+
+def test_the_table_in_the_readme_is_that_of_the_stored_runs():
+    """Last policies of five seeds with 100,000 rows and the presets."""
+    readme = (ROOT / "README.md").read_text()
+    head = re.search(r"^\| \| (hopper .*) \|$", readme, re.M)[1].split(" | ")
+    runs = [r for r in stored(WIDE / "runs.csv") if r["method"] == "BREMEN" and float(r["transitions"] or 0) == 1e5]
+    runs = [r for r in runs if re.fullmatch(r"python run.py --mode offline --env \w+ --seed [0-4]", r["command"])]
+    assert {*head} == {*envs.TASKS} and len(runs) == 30
+    for name, column in ("dataset", "dataset_return"), ("clone", "clone_return"), ("**BREMEN**", "last_return"):
+        cells = []
+        for env in head:
+            returns = np.array([float(r[column]) for r in runs if r["env"] == env])
+            cells.append(tables.interval_text(tables.interquartile_mean(returns)))
+        assert f"\n| {name} | {' | '.join(cells)} |\n" in readme
+
+
+@pytest.mark.parametrize("env", envs.TASKS)
+def test_the_page_of_wide_data_has_the_numbers_of_its_curves(env):
+    page, ends = (WIDE.parent / "wide.md").read_text(), {}
+    for path in WIDE.glob(f"{env}_*seed*.csv"):
+        first, *_, last = stored(path)
+        cell = lambda row, name: f"{float(row[name]):,.0f} ± {float(row[f'{name}_std']):,.0f}"
+        size, seed = re.fullmatch(rf"{env}_(.*)seed(\d+)", path.stem).groups()
+        ends.setdefault(size, {})[int(seed)] = f"{float(last['real_return']):,.0f}"
+        if size == "" and env != "pendulum":  # which has no table
+            numbers = (first, "data_return"), (first, "real_return"), (last, "real_return"), (last, "imagined_return")
+            assert f"\n| {seed} | {' | '.join(cell(*number) for number in numbers)} |\n" in page
+        if size == "1000000_margin_":
+            assert f"{last['updates']}: {cell(last, 'real_return')}" in page
+    assert len(ends[""]) == 5
+    for size in {"20000_", "twice_"} & {*ends} - ({"twice_"} if env == "pendulum" else set()):  # evaluated anew
+        assert ", ".join(ends[size][seed] for seed in range(5)) in page, size
+
+
 # --- how much of a step is signal ------------------------------------------------------------------------------------
 
 
