@@ -173,7 +173,7 @@ def policy_net(cfg):
 
 
 def model_sizes(cfg):
-    """Layer widths of a dynamics model, from [obs, act] to next_obs - obs (the original: twice 1024).  -> tuple"""
+    """Layer widths of a model, [obs, act] to the normalised next_obs - obs (the original: twice 1024).  -> tuple"""
     task = envs.TASKS[cfg.env]
     return (task.obs_dim + task.act_dim, *cfg.model_hidden, task.obs_dim)
 

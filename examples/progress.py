@@ -1,7 +1,6 @@
 """What a run shows: progress bars, the wall clock of its parts, and the table at the end."""
 
 import contextlib
-import threading
 import time
 from dataclasses import replace
 
@@ -68,13 +67,12 @@ class Progress:
 
 def clone_and_compile(data, norm, cfg, rng, report):
     """`bremen.clone_behavior`, which keeps one core busy.  In a first run another one compiles rollouts meanwhile."""
-    ahead = threading.Thread(target=compile_rollouts, args=(data, norm, cfg), daemon=True)
     first = not getattr(nets.rollout_fast, "signatures", "plain Python")  # none: neither compiled nor loaded yet
-    if first and nets.workers() > 1:
-        ahead.start()
+    if not first or nets.workers() == 1:
+        return bremen.clone_behavior(data, norm, cfg, rng, report)
+    compiled = nets.beside(compile_rollouts, data, norm, cfg)
     result = bremen.clone_behavior(data, norm, cfg, rng, report)
-    if ahead.ident:  # it was started
-        ahead.join()
+    compiled.result()  # an error must be seen
     return result
 
 
