@@ -13,22 +13,27 @@ only=" $* "
 
 six="hopper half_cheetah walker2d ant cheetah_run pendulum"
 offline="--mode offline --n_train 100000"
+five="--random_seeds 0 1 2 3 4"
 both="--env hopper half_cheetah --random_seeds 0 1 2"
 noise="--noise pure eps1 eps3 gaussian1 gaussian3 random"
 fitted="--models $dir/offline"  # the same bytes, without fitting the same models again
 
 # shellcheck disable=SC2086
 sweeps() {
-    sweep offline $offline 20000 --env $six --random_seeds 0 1 2 3 4
-    sweep without_clone $offline 20000 --env $six --random_seeds 0 1 2 3 4 --bc_init no $fitted
+    sweep offline $offline --env $six $five
+    sweep fifth --mode offline --n_train 20000 --env hopper half_cheetah cheetah_run pendulum $five
+    sweep fifth_walker2d --mode offline --n_train 20000 --env walker2d --iterations 16 $five
+    sweep million --mode offline --n_train 1000000 --env half_cheetah $five --model_hidden "384 384 384" \
+        --model_batch 256 --model_epochs 12 --model_lr 3e-3 --model_noise 0.5 --clip_margin 0.15 --std 0.2 --learn_std \
+        --target_kl 1e-2 --target_kl_end 0.1 --iterations 40
+    sweep without_clone $offline --env $six $five --bc_init no $fitted
     sweep without_clone_wider --mode offline --n_train 100000 --env half_cheetah cheetah_run hopper walker2d \
         --random_seeds 0 1 2 --bc_init no --target_kl 5e-2 $fitted
     for twice in hopper:10 walker2d:16 ant:24 half_cheetah:28 cheetah_run:24 pendulum:10; do  # twice the preset's
-        sweep "twice_${twice%:*}" --mode offline --env "${twice%:*}" --random_seeds 0 1 2 3 4 \
-            --iterations "${twice#*:}" $fitted
+        sweep "twice_${twice%:*}" --mode offline --env "${twice%:*}" $five --iterations "${twice#*:}" $fitted
     done
     # no models of another run: they have other bytes with these kernels
-    (export OPENBLAS_CORETYPE=Haswell && sweep walker2d_avx2 $offline --env walker2d --random_seeds 0 1 2 3 4)
+    (export OPENBLAS_CORETYPE=Haswell && sweep walker2d_avx2 $offline --env walker2d $five)
     sweep strategies $offline $both $noise
     sweep trust_region $offline $both $fitted --target_kl 5e-4 5e-2  # about a tenth, and ten times as much
     sweep penalty $offline $both $fitted --alpha 0.1 1
