@@ -167,6 +167,6 @@ def test_shipped_policies_return_the_same_with_other_versions(python):
 @pytest.mark.slow
 @pytest.mark.skipif("BREMEN_PYTHONS" not in os.environ, reason="BREMEN_PYTHONS names no interpreters")
 def test_other_policies_do_not_return_the_same():
-    """Four fifths of each action are another policy, and told apart."""
-    ours, weaker = measured(sys.executable), measured(sys.executable, 0.8)
+    """Half of each action is another policy, and told apart."""
+    ours, weaker = measured(sys.executable), measured(sys.executable, 0.5)
     assert not (near := {name: x for name in ours if (x := apart(ours[name], weaker[name])) < 4}), near
