@@ -164,9 +164,14 @@ def test_shipped_policies_return_the_same_with_other_versions(python):
     assert not (far := {name: x for name in ours if (x := apart(ours[name], theirs[name])) > 4}), far
 
 
+SPREAD = {"behavior/hopper", "pretrained/half_cheetah", "pretrained/pendulum"}  # too wide for 100 episodes
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("share, too_near", [(0.8, SPREAD), (0.5, set())])
 @pytest.mark.skipif("BREMEN_PYTHONS" not in os.environ, reason="BREMEN_PYTHONS names no interpreters")
-def test_other_policies_do_not_return_the_same():
-    """Half of each action is another policy, and told apart."""
-    ours, weaker = measured(sys.executable), measured(sys.executable, 0.5)
-    assert not (near := {name: x for name in ours if (x := apart(ours[name], weaker[name])) < 4}), near
+def test_other_policies_do_not_return_the_same(share, too_near):
+    """Four fifths of each action, or half of it, are another policy, and told apart."""
+    ours, weaker = measured(sys.executable), measured(sys.executable, share)
+    near = {name: x for name in ours.keys() - too_near if (x := apart(ours[name], weaker[name])) < 4}
+    assert not near, near
