@@ -1,7 +1,6 @@
 """Small networks as flat vectors: derivatives forward and backward, Adam, Gaussian policies, and imagined rollouts.
 
-All that the paper needs stands above the ruled line.  Below it, the same is said to a compiler and to threads: nothing
-new happens there, only faster.
+Above the ruled line stands all that the paper needs.  Below it, the same is said to a compiler and to threads.
 
 A network is one flat vector `theta (P,)` and its description `Net(sizes, limit)`.  Everything that treats parameters
 as a vector (Adam, conjugate gradient, line search, copying the clone, saving) is then plain arithmetic.
@@ -70,7 +69,8 @@ def mlp(theta, x, sizes, limit=None):
     """Multilayer perceptron with ReLU, output linear or limit * tanh(.).  x (B, sizes[0]) -> (B, sizes[-1])"""
     *hidden, (W, b) = layers(theta, sizes)
     for V, c in hidden:
-        x = anp.maximum(anp.dot(x, V) + c, 0)
+        x = anp.dot(x, V) + c
+        x = x * (x > 0)  # ReLU: autograd goes back through maximum in float64, which takes twice the time
     y = anp.dot(x, W) + b
     return y if limit is None else limit * anp.tanh(y)
 

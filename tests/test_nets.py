@@ -12,6 +12,7 @@ import scipy.stats
 import threadpoolctl
 from autograd import grad, make_jvp
 from autograd import numpy as anp
+from autograd.extend import defvjp, primitive
 
 import nets
 
@@ -181,6 +182,17 @@ def test_float32_stays_float32(net):
     ]
     results += [nets.squared_error_grad(theta, x, g, *net, how) for how in ("hand", "autograd")]
     assert {a.dtype for a in results} == {np.dtype(np.float32)}
+
+
+def test_autograd_meets_float32_in_every_product(monkeypatch):
+    """autograd 1.9.1 goes back through np.maximum in float64, and the product before it takes twice the time."""
+    seen = primitive(lambda x: x)
+    dtypes, dot = [], anp.dot
+    defvjp(seen, lambda ans, x: lambda g: dtypes.append(g.dtype) or g)
+    monkeypatch.setattr(anp, "dot", lambda a, b: seen(dot(a, b)))
+    theta, x, g, _ = case(nets.Net((3, 5, 4, 2), None), dtype=np.float32)
+    nets.squared_error_grad(theta, x, g, (3, 5, 4, 2), None, "autograd")
+    assert dtypes == [np.float32] * 3
 
 
 # --- Adam  -----------------------------------------------------------------------------------
