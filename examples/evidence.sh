@@ -39,6 +39,8 @@ sweeps() {
     sweep penalty $offline $both $fitted --alpha 0.1 1
     sweep members $offline $both --members 1 2
     sweep horizon $offline $both $fitted --horizon 50 1000
+    sweep residuals $offline $both $fitted --model_noise 0
+    sweep residuals_trust_region $offline $both $fitted --model_noise 0 --target_kl 5e-4 5e-2
     for env in hopper half_cheetah; do  # the same mean action with less and more noise
         files=$(with_std "$env" 0.1 0.2 0.3 0.5)  # a line of its own: set -e sees when a file could not be made
         sweep "sigma_$env" --mode offline --env "$env" --random_seeds 0 1 2 --data $files
