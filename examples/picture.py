@@ -90,6 +90,17 @@ def figure(**options):
     return Figure(layout="constrained", **options)
 
 
+def legend_below(fig, axes, columns):
+    """One legend for all axes, whichever of them show a line, in at most so many columns as the figure is wide."""
+    lines = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels())}
+    show = lambda n: fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=n, frameon=False)
+    for n in range(columns, 0, -1):
+        legend = show(n)
+        if n == 1 or legend.get_window_extent().width <= fig.bbox.width:
+            return
+        legend.remove()
+
+
 def save_figure(fig, path):
     """Write a picture whole or not at all."""
     from matplotlib.text import Text

@@ -219,17 +219,6 @@ def curve(r):
     return np.array(columns, float).reshape(-1, 3).T
 
 
-def legend_below(fig, axes, columns):
-    """One legend for all axes, whichever of them show a line, in at most so many columns as the figure is wide."""
-    lines = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels())}
-    show = lambda n: fig.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=n, frameon=False)
-    for n in range(columns, 0, -1):
-        legend = show(n)
-        if n == 1 or legend.get_window_extent().width <= fig.bbox.width:
-            return
-        legend.remove()
-
-
 def figure(experiments, path):
     """Return against deployments (above) and transitions (below), a column per environment; mean and single seeds."""
     names = [name for name in bremen.CHOICES["env"] if any(runs[0].config["env"] == name for runs in experiments)]
@@ -250,7 +239,7 @@ def figure(experiments, path):
         column[0].set(title=name, xscale="log", xlabel="deployments")
         column[1].set(xscale="log", xlabel="real transitions for training")
     fig.supylabel("return per episode")
-    legend_below(fig, axes[0], 4)
+    picture.legend_below(fig, axes[0], 4)
     picture.save_figure(fig, Path(path))
 
 
@@ -290,7 +279,7 @@ def plot_beside(experiments, path):
         ax.set(title=env, ylabel="return per episode", xticks=range(len(panel)), xlim=(-0.5, len(panel) - 0.5))
         tilt = dict(rotation=30, ha="right") if len(panel) > 1 else {}
         ax.set_xticklabels(panel, **tilt)
-    legend_below(fig, grid, min(3, len(grid)) + 1)
+    picture.legend_below(fig, grid, min(3, len(grid)) + 1)
     picture.save_figure(fig, Path(path))
 
 
@@ -309,7 +298,7 @@ def plot_curves(experiments, path):
                 plot = plot_level if isinstance(runs[0], directories.Peer) else plot_seeds
                 plot(ax, runs, called[id(runs)], colors[called[id(runs)]])
         ax.set(title=env, xlabel="TRPO updates", ylabel="return per episode")
-    legend_below(fig, grid, min(3, len(grid)) + 1)
+    picture.legend_below(fig, grid, min(3, len(grid)) + 1)
     picture.save_figure(fig, Path(path))
 
 

@@ -192,7 +192,7 @@ def test_a_legend_is_no_wider_than_its_figure(words):
     ax = fig.subplots()
     for i in range(9):
         ax.plot([0, 1], label=f"{i}" + " label" * words)
-    tables.legend_below(fig, [ax], 4)
+    tables.picture.legend_below(fig, [ax], 4)
     fig.draw_without_rendering()
     (legend,) = fig.legends
     columns = len({round(text.get_window_extent().x0) for text in legend.get_texts()})

@@ -40,7 +40,7 @@ def plot(tmp_path, monkeypatch, capsys):
 
 def labels(ax):
     """The texts of the legend."""
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+    return [text.get_text() for text in ax.figure.legends[0].get_texts()]
 
 
 def test_each_point_is_the_mean_of_the_runs_that_have_it(plot, tmp_path):

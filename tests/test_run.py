@@ -2114,9 +2114,13 @@ def test_plot_one_run(finished, here, monkeypatch):
 
 
 def test_plot_several_runs(online, finished, here, monkeypatch):
-    """Two seeds become their mean with its 95 % interval: t(1 degree of freedom) = 12.706; a third run stands apart."""
-    (ax,) = plotted(monkeypatch, "--runs", *online, finished, "--out", "p/all.png")
-    assert list(tree(here)) == ["p", "p/all.png"] and len(ax.lines) == 2 and len(ax.collections) == 1
+    """Two seeds become their mean with its 95 % interval: t(1 degree of freedom) = 12.706; a third run stands apart.
+
+    It has an axis of its own, because updates are no real steps.
+    """
+    ax, other = plotted(monkeypatch, "--runs", *online, finished, "--out", "p/all.png")
+    assert list(tree(here)) == ["p", "p/all.png"] and len(ax.lines) == len(other.lines) == len(ax.collections) == 1
+    assert (ax.get_xlabel(), other.get_xlabel()) == ("real_steps", "updates")
     a, b = (np.array([float(row["sampled_return"]) for row in rows_of(folder)]) for folder in online)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), (a + b) / 2)
     np.testing.assert_allclose(ax.lines[0].get_xdata(), [200, 400])
@@ -2124,7 +2128,17 @@ def test_plot_several_runs(online, finished, here, monkeypatch):
     x0 = band[band[:, 0] == 200][:, 1]
     half = 12.706 * abs(a[0] - b[0]) / 2  # s / sqrt(2), s = |a - b| / sqrt(2)
     np.testing.assert_allclose([x0.min(), x0.max()], [(a + b)[0] / 2 - half, (a + b)[0] / 2 + half], rtol=1e-3)
-    assert {text.get_text().split(" (n = ")[1] for text in ax.get_legend().get_texts()} == {"1)", "2)"}
+    assert {text.get_text().split(" (n = ")[1] for text in ax.figure.legends[0].get_texts()} == {"1)", "2)"}
+
+
+def test_plot_keeps_deployments_apart(again, here, monkeypatch):
+    """The clone of a deployment stands where the policy before it ended, and is no second seed."""
+    (ax,) = plotted(monkeypatch, "--runs", again[0])
+    rows = rows_of(again[0])
+    assert len({row["updates"] for row in rows}) < len(rows)
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [float(row["updates"]) for row in rows])
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [float(row["real_return"]) for row in rows])
+    assert not ax.collections and ax.figure.legends[0].get_texts()[0].get_text().endswith("(n = 1)")
 
 
 def test_plot_averages_only_what_differs_in_the_seed(finished, here, monkeypatch):
@@ -2135,11 +2149,13 @@ def test_plot_averages_only_what_differs_in_the_seed(finished, here, monkeypatch
         config = json.loads((finished / "config.json").read_text()) | {"seed": i, "threads": 1, "data": f"{i}.npz"}
         (place / "config.json").write_text(json.dumps(config))
     (ax,) = plotted(monkeypatch, "--runs", *places)
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert labels == [f"pendulum, offline, bremen, {place}/bremen (n = {n})" for place, n in (("a", 1), ("b", 2))]
     (places[2] / "config.json").write_text(json.dumps(config | {"gamma": 0.5}))
     (ax,) = plotted(monkeypatch, "--runs", *places, "--out", "again.png")
     assert len(ax.lines) == 3
+    names = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert names[2] == "pendulum, offline, bremen, b/bremen, gamma 0.5 (n = 1)"
 
 
 def test_plot_and_end_of_an_online_run_in_which_no_episode_ended(here, monkeypatch):
