@@ -596,7 +596,7 @@ PRESETS = {  # what a preset changes in Config's defaults: for all environments 
         "*": dict(model_steps=30_000, model_epochs=12, model_patience=15, model_noise=1.0, iterations=5,
                   iteration_updates=20, target_kl=2e-3),
         "hopper": dict(model_hidden=(128, 128), model_steps=40_000, policy_hidden=(128, 128), clone_steps=4000,
-                       iterations=6, std=0.2, target_kl=0.02, gamma=0.995),
+                       iteration_updates=45, std=0.2, target_kl=4e-3, gamma=0.995),
         "walker2d": dict(model_hidden=(256, 256, 256), model_steps=60_000, iterations=8, imagined_steps=30_000, std=0.3,
                          target_kl=4e-3, target_kl_end=0.25, gamma=0.995, start="initial"),
         "ant": dict(model_hidden=(256, 256, 256), iterations=12, imagined_steps=30_000, std=0.3, learn_std=True,
