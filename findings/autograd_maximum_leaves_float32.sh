@@ -1,15 +1,15 @@
 #!/bin/sh
-# autograd 1.9.1: behind np.maximum, np.minimum, np.where, np.mean, np.std, np.max the way back of a float32 function is in
-#   float64, although the gradient that comes out of a network is float32.
+# autograd 1.9.1: behind np.maximum, np.minimum, np.where, np.mean, np.std, np.max the way back of a float32 function
+#   is in float64, although the gradient that comes out of a network is float32.
 #
 # One would guess: a ReLU network of float32 weights is differentiated in float32, for its gradient is float32, and
 #   autograd has a test that gradients keep the type of what they belong to.
-# What happens: the derivative of maximum is multiplied by a quotient of comparisons, which is float64; mean, std and max
-#   divide by an integer of NumPy, which makes float64, too; where fills in zeros of float64.  The next product on the
-#   way back is then made in float64, of a weight matrix that is converted first, and cast to float32 afterwards, so
-#   nothing tells.  Written as h * (h > 0) the same network stays in float32.
-# Where it matters: float32 networks with ReLU, losses that end in np.mean: with thousands of rows a gradient takes about
-#   twice as long.  (At h = 0 the derivatives differ: 1/2 for maximum, 0 for the product.)
+# What happens: the derivative of maximum is multiplied by a quotient of comparisons, which is float64; mean, std and
+#   max divide by an integer of NumPy, which makes float64, too; where fills in zeros of float64.  The next product on
+#   the way back is then made in float64, of a weight matrix that is converted first, and cast to float32 afterwards,
+#   so nothing tells.  Written as h * (h > 0) the same network stays in float32.
+# Where it matters: float32 networks with ReLU, losses that end in np.mean: with thousands of rows a gradient takes
+#   about twice as long.  (At h = 0 the derivatives differ: 1/2 for maximum, 0 for the product.)
 # Source: HIPS/autograd, autograd/numpy/numpy_vjps.py: balanced_eq, grad_np_mean, grad_chooser, the vjp of where, and
 #   dot_adjoint_0, which casts.  Pull request 199 (2017, open) describes it for max.
 set -eu

@@ -1,15 +1,16 @@
 #!/bin/sh
-# d3rlpy 2.8.1: two algorithms made from one config share one scaler, so the second is normalised by the first one's data.
+# d3rlpy 2.8.1: two algorithms made from one config share one scaler, so the second is normalised by the first one's
+#   data.
 #
-# One would guess: config.create() makes a new, independent algorithm each time, and fit takes the mean and spread of the
-#   dataset it is given.
-# What happens: the scaler is an object in the config, and a scaler that has statistics is not fitted again.  The second
-#   algorithm, on another dataset, uses those of the first, without a word.
-# Where it matters: a loop over datasets or tasks with one config (over seeds with the same data nothing changes): of data
-#   that are a hundred times as large the second network sees inputs of about 100.  copy.deepcopy(config) before each
-#   create() keeps them apart.
-# Source: takuseno/d3rlpy, d3rlpy/base.py (create hands the config on) and
-#   d3rlpy/algos/utility.py, build_scalers_with_transition_picker (only a scaler without statistics is fitted).
+# One would guess: config.create() makes a new, independent algorithm each time, and fit takes the mean and spread of
+#   the dataset it is given.
+# What happens: the scaler is an object in the config, and a scaler that has statistics is not fitted again.  The
+#   second algorithm, on another dataset, uses those of the first, without a word.
+# Where it matters: a loop over datasets or tasks with one config (over seeds with the same data nothing changes): of
+#   data that are a hundred times as large the second network sees inputs of about 100.  copy.deepcopy(config) before
+#   each create() keeps them apart.
+# Source: takuseno/d3rlpy, d3rlpy/base.py (create hands the config on) and d3rlpy/algos/utility.py,
+#   build_scalers_with_transition_picker (only a scaler without statistics is fitted).
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

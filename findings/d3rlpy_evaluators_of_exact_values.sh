@@ -2,10 +2,11 @@
 # d3rlpy 2.8.1: of values that are exactly right, TDErrorEvaluator reports a large error with n-step transitions, and
 #   InitialStateValueEstimationEvaluator reports no initial value of episodes of more than 1,024 steps.
 #
-# One would guess: the TD error of exact values is 0 however many steps a transition spans, and the initial value is that
-#   of the first observation, as the formulae in their documentation say.
-# What happens: TDErrorEvaluator multiplies the next value by gamma instead of by gamma^n, n the transition's steps (the
-#   algorithms do it right).  The other one takes the first state of every piece of 1,024 transitions, and the mean.
+# One would guess: the TD error of exact values is 0 however many steps a transition spans, and the initial value is
+#   that of the first observation, as the formulae in their documentation say.
+# What happens: TDErrorEvaluator multiplies the next value by gamma instead of by gamma^n, n the transition's steps
+#   (the algorithms do it right).  The other one takes the first state of every piece of 1,024 transitions, and the
+#   mean.
 # Where it matters: choosing a policy or a model without a simulator, which is what these numbers are for.
 # Source: takuseno/d3rlpy, d3rlpy/metrics/evaluators.py (TDErrorEvaluator, InitialStateValueEstimationEvaluator,
 #   WINDOW_SIZE).

@@ -2,8 +2,9 @@
 # d3rlpy 2.8.1: fit(dataset, n_steps=5000) trains for no step at all, and fit(dataset, n_steps=15000) for 10,000.
 #
 # One would guess: fit makes as many gradient steps as it is asked for.
-# What happens: it makes n_steps // n_steps_per_epoch whole epochs, and an epoch has 10,000 steps where nothing is said.  The
-#   rest is left out without a word: fewer steps than an epoch give an empty list, and a policy that is still random.
+# What happens: it makes n_steps // n_steps_per_epoch whole epochs, and an epoch has 10,000 steps where nothing is
+#   said.  The rest is left out without a word: fewer steps than an epoch give an empty list, and a policy that is
+#   still random.
 # Where it matters: quick trials, learning curves against small budgets, comparisons "after the same number of steps".
 #   n_steps_per_epoch that divides n_steps keeps all of them.
 # Source: takuseno/d3rlpy, d3rlpy/algos/qlearning/base.py, fitter.

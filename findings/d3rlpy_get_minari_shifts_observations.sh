@@ -2,14 +2,14 @@
 # d3rlpy 2.8.1: get_minari pairs the actions and rewards of episode k with observations of k steps earlier.
 #
 # One would guess: the dataset that d3rlpy.datasets.get_minari returns has the transitions of the Minari dataset.
-# What happens: a Minari episode of T steps has T actions and T + 1 observations.  get_minari joins all observations and
-#   all actions, and MDPDataset cuts both at the same places.  So episode 0 is right, in episode 1 each action stands
-#   beside the observation before the right one, in episode k beside that of k steps before, across episodes' ends.
-#   Lengths, returns, shapes and the number of transitions are as they should be, and nothing is said.
-# Where it matters: every method of d3rlpy on a Minari dataset of more than one episode; with a thousand episodes the last
-#   ones are 999 steps off.  MDPDataset made by hand from observations[:-1] of each episode is right.
-# Source: takuseno/d3rlpy, d3rlpy/datasets.py, get_minari; dataset/episode_generator.py cuts.  A Minari episode has one
-#   observation more than actions: Minari's documentation, "Dataset standards".
+# What happens: a Minari episode of T steps has T actions and T + 1 observations.  get_minari joins all observations
+#   and all actions, and MDPDataset cuts both at the same places.  So episode 0 is right, in episode 1 each action
+#   stands beside the observation before the right one, in episode k beside that of k steps before, across episodes'
+#   ends. Lengths, returns, shapes and the number of transitions are as they should be, and nothing is said.
+# Where it matters: every method of d3rlpy on a Minari dataset of more than one episode; with a thousand episodes the
+#   last ones are 999 steps off.  MDPDataset made by hand from observations[:-1] of each episode is right.
+# Source: takuseno/d3rlpy, d3rlpy/datasets.py, get_minari; dataset/episode_generator.py cuts.  A Minari episode has
+#   one observation more than actions: Minari's documentation, "Dataset standards".
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -70,6 +70,7 @@ shifted = [np.array_equal(e.observations, all_obs[k * T : (k + 1) * T]) for k, e
 k, step = divmod((EPISODES - 1) * T, T + 1)
 print(f"observations of d3rlpy's episode {EPISODES - 1} begin at step {step} of Minari's episode {k}")
 returns = [np.isclose(e.compute_return(), sum(m.rewards), atol=1e-3) for e, m in zip(got.episodes, stored)]
-print("as in Minari:", len(got.episodes), "episodes, their lengths", {len(e) for e in got.episodes}, "and returns", all(returns))
+lengths = {len(e) for e in got.episodes}
+print("as in Minari:", len(got.episodes), "episodes, their lengths", lengths, "and returns", all(returns))
 sys.exit(not (all(shifted) and counts[0] == T and sum(counts) < EPISODES * T / 10 and all(returns)))
 PYTHON

@@ -2,13 +2,14 @@
 # d3rlpy 2.8.1: an online buffer glues an episode of one step to the next episode, and its end is lost.
 #
 # One would guess: append(...) and clip_episode(True) store an episode of one terminal transition.
-# What happens: clip_episode returns early where the episode has no finished transition yet, and that is so after one step.
-#   The next step is then appended to the same episode.  There is a transition from the first episode's observation to
-#   the second's, which is not terminal, and the first episode's own terminal is nowhere.
+# What happens: clip_episode returns early where the episode has no finished transition yet, and that is so after one
+#   step. The next step is then appended to the same episode.  There is a transition from the first episode's
+#   observation to the second's, which is not terminal, and the first episode's own terminal is nowhere.
 # Where it matters: collect and fit_online where an episode may end with its first step: bandits, one-shot decisions,
-#   robots that begin beyond a limit.  With discount g a value learns 1 + g V(somewhere else) instead of 1.
-#   The offline constructor, MDPDataset, stores the same data right.
-# Source: takuseno/d3rlpy, d3rlpy/dataset/writers.py, ExperienceWriter.clip_episode and _ActiveEpisode.transition_count.
+#   robots that begin beyond a limit.  With discount g a value learns 1 + g V(somewhere else) instead of 1. The
+#   offline constructor, MDPDataset, stores the same data right.
+# Source: takuseno/d3rlpy, d3rlpy/dataset/writers.py, ExperienceWriter.clip_episode and
+#   _ActiveEpisode.transition_count.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

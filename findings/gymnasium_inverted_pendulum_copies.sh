@@ -1,13 +1,15 @@
 #!/bin/sh
-# Gymnasium 1.4.0: a copied or pickled InvertedDoublePendulum-v5 or InvertedPendulum-v5 has the default reward and noise.
+# Gymnasium 1.4.0: a copied or pickled InvertedDoublePendulum-v5 or InvertedPendulum-v5 has the default reward and
+#   noise.
 #
-# One would guess: copy.deepcopy and pickle make an environment with the arguments that were given to make, for EzPickle
-#   says that it builds the copy from its constructor's arguments; its state may be new.
+# One would guess: copy.deepcopy and pickle make an environment with the arguments that were given to make, for
+#   EzPickle says that it builds the copy from its constructor's arguments; its state may be new.
 # What happens: these two give EzPickle xml_file, frame_skip and reset_noise_scale, but the third argument of their
 #   constructors is default_camera_config.  So the noise becomes a camera setting, and noise and healthy_reward of the
 #   copy are the defaults.  make(env.spec) is right, and so are copies of Hopper-v5.
 # Where it matters: copies for evaluation, environments that are sent to worker processes.
-# Source: Farama-Foundation/Gymnasium, gymnasium/envs/mujoco/inverted_double_pendulum_v5.py and inverted_pendulum_v5.py.
+# Source: Farama-Foundation/Gymnasium, gymnasium/envs/mujoco/inverted_double_pendulum_v5.py and
+#   inverted_pendulum_v5.py.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -2,10 +2,10 @@
 # Gymnasium 1.4.0: StickyAction with probability 0 changes where all episodes but the first begin.
 #
 # One would guess: an action that is repeated with probability 0 never is, so the wrapper does nothing.
-# What happens: it draws a number at every step, from the random numbers of the environment itself.  The next reset then
-#   draws others than without the wrapper, and which ones depends on how long the episode was.
-# Where it matters: comparing agents or probabilities on the same episodes by one seed: with the wrapper the second episode
-#   of two agents begins in two places.  A seed for each reset keeps them alike.
+# What happens: it draws a number at every step, from the random numbers of the environment itself.  The next reset
+#   then draws others than without the wrapper, and which ones depends on how long the episode was.
+# Where it matters: comparing agents or probabilities on the same episodes by one seed: with the wrapper the second
+#   episode of two agents begins in two places.  A seed for each reset keeps them alike.
 # Source: Farama-Foundation/Gymnasium, gymnasium/wrappers/stateful_action.py, StickyAction.action.
 set -eu
 dir=$(mktemp -d)

@@ -3,12 +3,12 @@
 #   these pieces instead of the episodes that follow.
 #
 # One would guess: hdf5, arrow and parquet hold the same episodes, and list(dataset)[i] is dataset[i].
-# What happens: PyArrow writes and scans pieces of at most 32,768 rows.  Minari takes each piece for an episode and its last
-#   row for the padding, and pairs the pieces with the episodes' numbers until these are used up.
-# Where it matters: logs of tasks that go on without an end, mazes of one long episode; filter_episodes, which iterates,
-#   chooses by the wrong returns.  total_steps, and dataset[i] of a short episode, are right.
-# Source: Farama-Foundation/Minari, minari/dataset/_storages/arrow_storage.py, get_episodes and update_episodes;
-#   issue 351 and pull request 352, open in September 2026.
+# What happens: PyArrow writes and scans pieces of at most 32,768 rows.  Minari takes each piece for an episode and
+#   its last row for the padding, and pairs the pieces with the episodes' numbers until these are used up.
+# Where it matters: logs of tasks that go on without an end, mazes of one long episode; filter_episodes, which
+#   iterates, chooses by the wrong returns.  total_steps, and dataset[i] of a short episode, are right.
+# Source: Farama-Foundation/Minari, minari/dataset/_storages/arrow_storage.py, get_episodes and update_episodes; issue
+#   351 and pull request 352, open in September 2026.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

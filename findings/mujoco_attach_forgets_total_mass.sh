@@ -1,15 +1,16 @@
 #!/bin/sh
 # MuJoCo 4.0.0: a half cheetah that is attached to another model weighs 21.2 kg instead of 14, and no warning says so.
 #
-# One would guess: attaching keeps a model as it is.  MuJoCo's page on model editing says that a child is compiled with its
-#   own compiler flags, and that attributes in conflict are reported.
-# What happens: Gymnasium's half_cheetah.xml gets its 14 kg from <compiler settotalmass="14"/>, and the compiler looks at
-#   that attribute of the topmost model alone.  Attached by MjSpec.attach or by <attach>, to a model with the same
-#   options, the robot has the mass of its geoms, and no warning names it.  With settotalmass in the parent all bodies of the
-#   scene together get that mass.
+# One would guess: attaching keeps a model as it is.  MuJoCo's page on model editing says that a child is compiled
+#   with its own compiler flags, and that attributes in conflict are reported.
+# What happens: Gymnasium's half_cheetah.xml gets its 14 kg from <compiler settotalmass="14"/>, and the compiler looks
+#   at that attribute of the topmost model alone.  Attached by MjSpec.attach or by <attach>, to a model with the same
+#   options, the robot has the mass of its geoms, and no warning names it.  With settotalmass in the parent all bodies
+#   of the scene together get that mass.
 # Where it matters: a cheetah on a terrain of one's own, or several in a scene: the same actions move another robot.
 #   Gymnasium's hopper, walker and ant do not use the attribute.
-# Source: google-deepmind/mujoco, src/user/user_model.cc (total mass of the compiled model), src/user/user_resolver.cc.
+# Source: google-deepmind/mujoco, src/user/user_model.cc (total mass of the compiled model),
+#   src/user/user_resolver.cc.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -2,12 +2,13 @@
 # Numba 0.68.1: np.mean of a million float32 numbers is 1 % wrong, and np.var of them 80 instead of 1.
 #
 # One would guess: a compiled np.mean or np.var of a float32 array is NumPy's, up to the last digits.
-# What happens: NumPy adds pieces in pairs, Numba one number after the other in float32.  A sum of 1e9 grows in steps of 64,
-#   so each further 1,000 is added as 1,024, or as 960.  np.var and np.std take that mean, so its error squared
+# What happens: NumPy adds pieces in pairs, Numba one number after the other in float32.  A sum of 1e9 grows in steps
+#   of 64, so each further 1,000 is added as 1,024, or as 960.  np.var and np.std take that mean, so its error squared
 #   joins the variance.  fastmath=True or parallel=True hide some of it, for they add in several parts.
-# Where it matters: kernels that normalise observations, returns or advantages in float32.  np.mean(x.astype(np.float64))
-#   in the kernel, or NumPy outside of it, is right.
-# Source: numba/numba, numba/np/arraymath.py (array_sum, array_mean, array_var); issues 2855 (2018) and 3702, both open.
+# Where it matters: kernels that normalise observations, returns or advantages in float32.
+#   np.mean(x.astype(np.float64)) in the kernel, or NumPy outside of it, is right.
+# Source: numba/numba, numba/np/arraymath.py (array_sum, array_mean, array_var); issues 2855 (2018) and 3702, both
+#   open.
 set -eu
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
