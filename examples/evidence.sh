@@ -39,7 +39,12 @@ sweeps() {
     sweep without_residuals $offline $both $fitted --model_noise 0
     sweep without_residuals_trust_region $offline $both $fitted --model_noise 0 --target_kl 5e-4 5e-2
     sweep penalty $offline $both $fitted --alpha 0.1 1
+    for twice in hopper:10 half_cheetah:28; do
+        sweep "without_residuals_twice_${twice%:*}" --mode offline --env "${twice%:*}" --random_seeds 0 1 2 \
+            --iterations "${twice#*:}" --model_noise 0 $fitted
+    done
     sweep members $offline $both --members 1 2
+    sweep members_without_residuals $offline $both --members 1 2 --model_noise 0
     sweep horizon $offline $both $fitted --horizon 50 1000
     for env in hopper half_cheetah; do  # the same mean action with less and more noise
         files=$(with_std "$env" 0.1 0.2 0.3 0.5)  # a line of its own: set -e sees when a file could not be made
