@@ -17,7 +17,7 @@ import bremen
 import envs
 import run
 
-safe_files = run.page("safe_files")
+check_config, safe_files = run.page("check_config"), run.page("safe_files")
 
 
 def versions():
@@ -51,7 +51,7 @@ def command(cfg):
     if cfg.preset != bremen.Config.preset:
         words.append(f"--preset {cfg.preset}")
     for name, value in asdict(cfg).items():
-        if name in run.FILE_FIELDS or value == getattr(plain, name):
+        if name in run.FILE_FIELDS or value == getattr(plain, name) or not taken(name, cfg.mode):
             continue
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
@@ -59,6 +59,13 @@ def command(cfg):
             values = value if isinstance(value, tuple) else [value]
             words.append(f"--{name} {shlex.join(map(str, values))}")
     return " ".join(words)
+
+
+def taken(name, mode):
+    """Whether a mode has a flag for this number: the stored numbers of a run are those of all modes.  -> bool"""
+    if mode == "online":
+        return name in run.page("online").FLAGS
+    return all(name not in names for other, names in check_config.FLAGS_OF_ONE_MODE.items() if other != mode)
 
 
 def write_about(path, cfg, history):

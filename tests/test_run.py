@@ -2254,6 +2254,22 @@ def test_command_repeats_the_numbers():
         assert run.read_config(run.read_flags(run.page("provenance").command(cfg).split()[2:])) == cfg, given
 
 
+STORED = sorted((HERE.parent / "examples" / "results").rglob("*0/config.json"))  # of each experiment the first seed
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_command_of_a_stored_run_is_taken_by_its_mode(path):
+    """A stored run has the numbers of all modes, whose presets have changed since: its own flags are its own."""
+    cfg = run.read_config({}, path)
+    words, online = shlex.split(run.page("provenance").command(cfg)), run.page("online")
+    assert words[:4] == ["python", "run.py", "--mode", cfg.mode]
+    flags = run.read_flags(words[4:], online.parser(words[4:])) if cfg.mode == "online" else run.read_flags(words[2:])
+    again = run.read_config({"mode": cfg.mode} | flags)
+    for name in online.FLAGS if cfg.mode == "online" else dataclasses.asdict(cfg):
+        if name not in (*run.FILE_FIELDS, "threads"):
+            assert getattr(again, name) == getattr(cfg, name), name
+
+
 def test_without_the_folder_examples_run_says_so_in_one_line(tmp_path):
     for name in ("bremen", "envs", "nets", "trpo", "run"):
         shutil.copy(HERE.parent / f"{name}.py", tmp_path)
