@@ -460,6 +460,21 @@ def test_the_page_of_wide_data_has_the_numbers_of_its_curves(env):
         assert ", ".join(ends[size][seed] for seed in range(5)) in page, size
 
 
+def test_the_page_of_ablations_has_the_numbers_of_its_curves():
+    """In each table, seed by seed: return of the last policy, in brackets the imagined one; and their mean."""
+    folder, ends = WIDE.parent / "ablations", {}
+    for path in folder.glob("*_seed*.csv"):
+        setting, seed = path.stem.rsplit("_seed", 1)
+        last = stored(path)[-1]
+        ends.setdefault(setting, {})[int(seed)] = float(last["real_return"]), float(last["imagined_return"])
+    page = (WIDE.parent / "ablations.md").read_text()
+    for setting, by_seed in ends.items():
+        real, imagined = np.array([by_seed[seed] for seed in range(3)]).T
+        cells = ", ".join(f"{x:,.0f} ({y:,.0f})" for x, y in zip(real, imagined))
+        assert f"| {cells} | {tables.interval_text(tables.interquartile_mean(real))} |" in page, setting
+    assert 3 * len(ends) == len(stored(folder / "runs.csv"))
+
+
 def test_the_hours_of_all_pages_are_the_sum_of_their_minutes():
     """And of the page of wide data there are as many minutes as its runs took: 107 are of two that runs.csv has not."""
     page = (WIDE.parent / "README.md").read_text()
