@@ -30,7 +30,12 @@ sweeps() {
     sweep without_clone_wider --mode offline --n_train 100000 --env half_cheetah cheetah_run hopper walker2d \
         --random_seeds 0 1 2 --bc_init no --target_kl 5e-2 $fitted
     for twice in hopper:10 walker2d:16 ant:24 half_cheetah:28 cheetah_run:24 pendulum:10; do  # twice the preset's
-        sweep "twice_${twice%:*}" --mode offline --env "${twice%:*}" $five --iterations "${twice#*:}" $fitted
+        env=${twice%:*}
+        longer="--mode offline --env $env --iterations ${twice#*:} $fitted"
+        sweep "twice_$env" $longer $five
+        case $env in hopper | half_cheetah)
+            sweep "without_residuals_twice_$env" $longer --random_seeds 0 1 2 --model_noise 0 ;;
+        esac
     done
     # no models of another run: they have other bytes with these kernels
     (export OPENBLAS_CORETYPE=Haswell && sweep walker2d_avx2 $offline --env walker2d $five)
@@ -39,10 +44,6 @@ sweeps() {
     sweep without_residuals $offline $both $fitted --model_noise 0
     sweep without_residuals_trust_region $offline $both $fitted --model_noise 0 --target_kl 5e-4 5e-2
     sweep penalty $offline $both $fitted --alpha 0.1 1
-    for twice in hopper:10 half_cheetah:28; do
-        sweep "without_residuals_twice_${twice%:*}" --mode offline --env "${twice%:*}" --random_seeds 0 1 2 \
-            --iterations "${twice#*:}" --model_noise 0 $fitted
-    done
     sweep members $offline $both --members 1 2
     sweep members_without_residuals $offline $both --members 1 2 --model_noise 0
     sweep horizon $offline $both $fitted --horizon 50 1000
