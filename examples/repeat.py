@@ -1,4 +1,4 @@
-"""Do rows repeat?  `python examples/repeat.py examples/results/wide/runs.csv DIR --rows 3`
+"""Do rows repeat?  `python examples/repeat.py examples/results/offline/runs.csv DIR --rows 3`
 
 Rows of a sweep are drawn at random from a CSV of report.py, their runs are made again in DIR, from nothing and with one
 thread as in any sweep, and both rows are compared.  With the same versions and the same kernels of BLAS they are equal

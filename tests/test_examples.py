@@ -418,7 +418,7 @@ def test_a_dataset_without_a_whole_episode_has_an_unknown_return(finished, tmp_p
 
 # --- the tables of the pages are those of the stored runs ------------------------------------------------------------
 
-WIDE = ROOT / "examples" / "results" / "wide"
+OFFLINE = ROOT / "examples" / "results" / "offline"
 
 
 def stored(path):
@@ -431,7 +431,7 @@ def test_the_table_in_the_readme_is_that_of_the_stored_runs():
     """Last policies of five seeds with 100,000 rows and the presets."""
     readme = (ROOT / "README.md").read_text()
     head = re.search(r"^\| \| (hopper .*) \|$", readme, re.M)[1].split(" | ")
-    runs = [r for r in stored(WIDE / "runs.csv") if r["method"] == "BREMEN" and float(r["transitions"] or 0) == 1e5]
+    runs = [r for r in stored(OFFLINE / "runs.csv") if r["method"] == "BREMEN" and float(r["transitions"] or 0) == 1e5]
     runs = [r for r in runs if re.fullmatch(r"python run.py --mode offline --env \w+ --seed [0-4]", r["command"])]
     assert {*head} == {*envs.TASKS} and len(runs) == 30
     for name, column in ("dataset", "dataset_return"), ("clone", "clone_return"), ("**BREMEN**", "last_return"):
@@ -443,9 +443,9 @@ def test_the_table_in_the_readme_is_that_of_the_stored_runs():
 
 
 @pytest.mark.parametrize("env", envs.TASKS)
-def test_the_page_of_wide_data_has_the_numbers_of_its_curves(env):
-    page, ends = (WIDE.parent / "wide.md").read_text(), {}
-    for path in WIDE.glob(f"{env}_*seed*.csv"):
+def test_the_page_of_offline_runs_has_the_numbers_of_its_curves(env):
+    page, ends = (OFFLINE.parent / "offline.md").read_text(), {}
+    for path in OFFLINE.glob(f"{env}_*seed*.csv"):
         first, *_, last = stored(path)
         cell = lambda row, name: f"{float(row[name]):,.0f} ± {float(row[f'{name}_std']):,.0f}"
         size, seed = re.fullmatch(rf"{env}_(.*)seed(\d+)", path.stem).groups()
@@ -462,12 +462,12 @@ def test_the_page_of_wide_data_has_the_numbers_of_its_curves(env):
 
 def test_the_page_of_ablations_has_the_numbers_of_its_curves():
     """In each table, seed by seed: return of the last policy, in brackets the imagined one; and their mean."""
-    folder, ends = WIDE.parent / "ablations", {}
+    folder, ends = OFFLINE.parent / "ablations", {}
     for path in folder.glob("*_seed*.csv"):
         setting, seed = path.stem.rsplit("_seed", 1)
         last = stored(path)[-1]
         ends.setdefault(setting, {})[int(seed)] = float(last["real_return"]), float(last["imagined_return"])
-    page = (WIDE.parent / "ablations.md").read_text()
+    page = (OFFLINE.parent / "ablations.md").read_text()
     for setting, by_seed in ends.items():
         real, imagined = np.array([by_seed[seed] for seed in range(3)]).T
         cells = ", ".join(f"{x:,.0f} ({y:,.0f})" for x, y in zip(real, imagined))
@@ -476,15 +476,15 @@ def test_the_page_of_ablations_has_the_numbers_of_its_curves():
 
 
 def test_the_hours_of_all_pages_are_the_sum_of_their_minutes():
-    """And of the page of wide data there are as many minutes as its runs took: 107 are of two that runs.csv has not."""
-    page = (WIDE.parent / "README.md").read_text()
+    """And of the page of offline runs there are as many minutes as its runs took: 107 are of two that runs.csv has not."""
+    page = (OFFLINE.parent / "README.md").read_text()
     minutes = {name: int(m) for name, m in re.findall(r"^\| (.*?) \|.*\| (\d+) \|$", page, re.M)}
     every = [int(m) for m in re.findall(r"^\|.*\| (\d+) \|$", page, re.M)]
     one, two = map(int, re.search(r"^Together (\d+) hours of one core, which is (\d+) of", page, re.M).groups())
-    assert len(every) == 9 and (one, two) == (round(sum(every) / 60), round(sum(every) / 120))
-    runs = [r for r in stored(WIDE / "runs.csv") if r["method"].startswith("BREMEN")]
-    assert round(sum(float(r["wall_seconds"]) for r in runs) / 60) + 107 == minutes["[wide](wide.md)"]
-    assert f"| {len(runs) + 2} | {minutes['[wide](wide.md)']} |" in page
+    assert len(every) == 6 and (one, two) == (round(sum(every) / 60), round(sum(every) / 120))
+    runs = [r for r in stored(OFFLINE / "runs.csv") if r["method"].startswith("BREMEN")]
+    assert round(sum(float(r["wall_seconds"]) for r in runs) / 60) + 107 == minutes["[offline](offline.md)"]
+    assert f"| {len(runs) + 2} | {minutes['[offline](offline.md)']} |" in page
 
 
 # --- how much of a step is signal ------------------------------------------------------------------------------------
