@@ -476,7 +476,7 @@ def test_the_page_of_ablations_has_the_numbers_of_its_curves():
 
 
 def test_the_hours_of_all_pages_are_the_sum_of_their_minutes():
-    """And of the page of offline runs there are as many minutes as its runs took: 107 are of two that runs.csv has not."""
+    """And of offline runs there are as many minutes as they took: 107 are of two that runs.csv has not."""
     page = (OFFLINE.parent / "README.md").read_text()
     minutes = {name: int(m) for name, m in re.findall(r"^\| (.*?) \|.*\| (\d+) \|$", page, re.M)}
     every = [int(m) for m in re.findall(r"^\|.*\| (\d+) \|$", page, re.M)]
