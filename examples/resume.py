@@ -106,8 +106,11 @@ def run_folder(cfg, opts):
 def check_new(folder):
     """run.UsageError where a run cannot begin: its directory exists, or cannot be made."""
     if folder.exists():
-        resume = f"go on with --resume {folder}, or " if (folder / "config.json").exists() else ""
-        raise run.UsageError(f"{folder} exists: {resume}choose another --exp_name")
+        way = ""
+        if (folder / "config.json").exists():
+            ended = not run.page("run_directory").unfinished(folder)
+            way = "its run has ended, so look at it or " if ended else f"go on with --resume {folder}, or "
+        raise run.UsageError(f"{folder} exists: {way}choose another --exp_name")
     ground = next(p for p in folder.parents if p.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise run.UsageError(

@@ -270,7 +270,7 @@ BAD = {  # what is wrong: the command line, words that the message must hold
     "params null": ([*PLAIN, "--param_path", "null.json"], "JSON object"),
     "params unknown": ([*PLAIN, "--param_path", "unknown.json"], "gama"),
     **{f"params {k} {v!r}": ([*PLAIN, "--param_path", f"wrong_{k}.json"], k) for k, v in WRONG_VALUES.items()},
-    "run exists": (PENDULUM, "--resume"),
+    "run exists": (PENDULUM, "has ended"),
     "run exists, data missing": ([*PENDULUM, "--n_train", "299"], "exists"),
     "second run exists": ([*PENDULUM, "--random_seeds", "7", "0"], "bremen0"),
     "log_dir below a file": ([*PLAIN, "--log_dir", "text.npz/x"], "--log_dir names another place"),
@@ -2083,6 +2083,23 @@ def test_an_online_run_is_not_overwritten(online, monkeypatch, capsys):
     before = tree(online[0])
     assert run.main(ONLINE) == 2
     assert "exists" in stderr_line(capsys) and tree(online[0]) == before
+
+
+@pytest.mark.parametrize(
+    "left, way",
+    [("all", "its run has ended, so look at it or choose another"), ("a start", "go on with --resume"),
+     ("another's", "exists: choose another --exp_name")],
+)  # fmt: skip
+def test_a_directory_that_exists_says_what_can_be_done(left, way, reference, finished, here, capsys):
+    folder = here / "log" / finished.relative_to(reference[0] / "log")
+    shutil.copytree(finished, folder)
+    if left != "all":
+        for file in folder.iterdir():
+            if left == "another's" or file.name != "config.json":
+                file.unlink()
+    before = tree(here)
+    assert run.main([*PENDULUM, "--data_dir", str(reference[0] / "data")]) == 2
+    assert way in stderr_line(capsys) and tree(here) == before
 
 
 def test_an_online_policy_can_collect(online, here):
