@@ -19,6 +19,7 @@ worker is lost, its run goes on with another one, from the last checkpoint that 
 import argparse
 import asyncio
 import contextlib
+import gc
 import importlib.util
 import io
 import itertools
@@ -526,7 +527,10 @@ def connected(scheduler, workers):
         try:
             return Client(scheduler)
         except ValueError as e:
-            raise run.UsageError(f"--scheduler {scheduler}: {e}") from e
+            why = str(e)
+        # the half-made client goes now: collected while another one starts, it would wait for the lock of that one
+        gc.collect()
+        raise run.UsageError(f"--scheduler {scheduler}: {why}")
     dask.config.set({"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"})
     return Client(n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=50)
 

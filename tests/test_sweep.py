@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import io
 import itertools
 import json
@@ -436,6 +437,13 @@ def test_a_line_that_cannot_be_used_is_refused(words, tmp_path, capsys, monkeypa
     monkeypatch.setattr(logging, "disable", lambda: None)
     assert sweep.main([str(tmp_path / "s"), "--env", "pendulum", *shlex.split(words)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_refused_address_leaves_no_client_behind():
+    """distributed 2026.8.0: collected while the next client starts, it would wait for ever."""
+    with pytest.raises(run.UsageError, match="--scheduler foo: "):
+        sweep.connected("foo", 1)
+    assert not [x for x in gc.get_objects() if type(x).__name__ == "Client" and type(x).__module__.startswith("distri")]
 
 
 @pytest.mark.skipif(not shutil.which("sh"), reason="needs a shell")
