@@ -1,6 +1,6 @@
 """What else might keep a half_cheetah on its feet?  `python examples/variants.py vines --random_seeds 11 --out DIR`
 
-A dozen ideas, each a few lines in the seams of bremen.train_offline, and what came of them:
+A dozen ideas, each a few lines in the seams of bremen.train_offline.  What came of those that have run by now stands in
 examples/results/presets.md.  Each run takes the data of its seed, the preset with twice its updates, and leaves
 DIR/<variant>_<env><seed>.csv: the mean return of 5 episodes after each iteration, and of 100 at the end, with how many
 of those fall (a cheetah: lies on its back at the end).  Plain NumPy and autograd, up to twice as slow as the program: a
@@ -260,11 +260,11 @@ class Vines:
 
     def improve(self, theta, critic, paths, norm, net, cfg, rng):
         """trpo.improve with the vines' first actions as further rows."""
-        obs, moments, adv, target, val = trpo.advantages(critic, paths, norm, cfg)
+        obs, ages, adv, target, val = trpo.advantages(critic, paths, norm, cfg)
         all_obs = np.concatenate([obs, norm(self.obs[0])])
         act = np.concatenate([paths.act.reshape(len(obs), -1), self.act[0]])
         rows = trpo.rows_of(theta, all_obs, act, np.concatenate([adv, self.advantages(critic, norm, cfg)]), net)
-        critic = trpo.fit_value(critic, obs, moments, target, cfg, np.random.default_rng(rng.integers(2**63)))
+        critic = trpo.fit_value(critic, obs, ages, target, cfg, np.random.default_rng(rng.integers(2**63)))
         theta, info = trpo.step(theta, rows, net, cfg, rng)
         return theta, critic, info | {"explained_variance": trpo.explained_variance(val, target)}
 
@@ -303,8 +303,8 @@ VARIANTS = {  # what changes in the Config, and in the parts of train_offline
     "weight_decay": ({}, {"fit": partial(fit, loss=weight_decay)}),
     "four_steps": ({}, {"fit": partial(fit, loss=unrolled_loss, steps=4)}),
     "antithetic": ({}, {"imagine": partial(imagine, antithetic=True)}),
-    "truncation": ({}, {"imagine": imagine}),  # with a limit that the data set, see `parts_of`
-    "truncation_0.99": ({}, {"imagine": imagine}),
+    "truncation": ({}, {}),  # parts that a run makes for itself: see `parts_of`
+    "truncation_0.99": ({}, {}),
     "vines": ({}, {}),
     "judges": ({}, {}),
 }

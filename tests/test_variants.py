@@ -223,8 +223,7 @@ def test_every_variant_runs_to_its_end(name):
 
 
 def test_the_command_line_keeps_what_is_finished(tmp_path, capsys, monkeypatch):
-    train = partial(variants.train)
-    made = []
+    train, made = variants.train, []
     monkeypatch.setattr(variants, "train", lambda *args: made.append(args[0]) or train(*args))
     line = ["preset", "truncation", "--preset", "smoke", "--random_seeds", "0", "--env", "pendulum"]
     line += ["--out", str(tmp_path / "out"), "--data_dir", str(tmp_path / "data")]
